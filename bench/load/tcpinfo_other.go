@@ -1,0 +1,7 @@
+//go:build !linux
+
+package load
+
+import "net"
+
+func synRetransmits(net.Conn) int { return 0 }
