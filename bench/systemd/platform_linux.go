@@ -1,0 +1,4 @@
+package systemd
+
+// supported is an error where there can be no systemd.
+func supported() error { return nil }
