@@ -5,10 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
-	"time"
 )
 
 // Clean takes back what runs left behind that were killed. It goes by their records in the directory state (empty: where they
@@ -27,7 +23,7 @@ func Clean(ctx context.Context, bus Bus, state string) (done []string, err error
 	for _, path := range paths {
 		err = errors.Join(err, c.clean(ctx, path))
 	}
-	return c.done, errors.Join(err, sweepUnfinished(state), c.conn.Close())
+	return c.done, errors.Join(err, c.conn.Close())
 }
 
 type cleaner struct {
@@ -44,6 +40,9 @@ func (c *cleaner) clean(ctx context.Context, path string) error {
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
 		return nil // another has just cleaned it
+	case errors.Is(err, errEmpty):
+		c.done = append(c.done, "remove "+path+": "+err.Error())
+		return r.remove(c.state)
 	case err != nil:
 		return fmt.Errorf("clean: %w", err)
 	}
@@ -61,23 +60,4 @@ func (c *cleaner) clean(ctx context.Context, path string) error {
 	}
 	c.done = append(c.done, "remove "+path)
 	return r.remove(c.state)
-}
-
-// unfinishedAge is how old a record must be to have been given up before it was in its place.
-const unfinishedAge = time.Minute
-
-// sweepUnfinished removes records of runs that were killed before they had changed anything.
-func sweepUnfinished(state string) error {
-	entries, err := os.ReadDir(state)
-	if err != nil {
-		return nil // there is none
-	}
-	var all []error
-	for _, e := range entries {
-		info, err := e.Info()
-		if err == nil && strings.HasPrefix(e.Name(), unfinished) && time.Since(info.ModTime()) > unfinishedAge {
-			all = append(all, os.Remove(filepath.Join(state, e.Name())))
-		}
-	}
-	return errors.Join(all...)
 }

@@ -321,6 +321,9 @@ func runUntilKilled(config string) int {
 	}
 	c.Clock = timeline.NewClock()
 	u, err := New(c)
+	if call := os.Getenv(dieAtEnv); call != "" && err == nil {
+		err = dieAt(call)
+	}
 	if err == nil {
 		err = u.Start(context.Background())
 	}

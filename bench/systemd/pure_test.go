@@ -3,6 +3,7 @@ package systemd
 import (
 	"context"
 	"errors"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -261,5 +262,55 @@ func TestRecords(t *testing.T) {
 	}
 	if paths, err = records(dir); err != nil || len(paths) != 0 {
 		t.Error(paths, err)
+	}
+}
+
+// TestRecordCutShort has a run die while it writes its record.
+func TestRecordCutShort(t *testing.T) {
+	for name, text := range map[string]string{"before the first byte": "", "in the first line": `{"id":"abc","pi`} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := changes{ID: "abc"}.path(dir)
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			done, err := Clean(t.Context(), Bus{Address: "unix:path=" + dir + "/none"}, dir)
+			if err != nil || len(done) != 1 || done[0] != "remove "+path+": its run was killed before it changed anything" {
+				t.Error(done, err)
+			}
+			if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+				t.Error(left, err)
+			}
+		})
+	}
+}
+
+// TestRecordsAndCleanMeet has Cleans get at records between their creation and their lock, as they may.
+func TestRecordsAndCleanMeet(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	swept := make(chan error, 1)
+	go func() {
+		var err error
+		for err == nil && ctx.Err() == nil {
+			_, err = Clean(t.Context(), Bus{Address: "unix:path=" + dir + "/none"}, dir)
+		}
+		swept <- err
+	}()
+	for range 300 {
+		r, err := newRecord(dir, changes{ID: "abc"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stillThere(r.file, r.path(dir)); err != nil {
+			t.Error("the record of a live run:", err)
+		}
+		if err := r.remove(dir); err != nil {
+			t.Error(err)
+		}
+	}
+	cancel()
+	if err := <-swept; err != nil {
+		t.Error(err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -46,36 +47,60 @@ type record struct {
 
 const (
 	recordSuffix = ".run"
-	unfinished   = ".new-" // begins the name of one that is being written
 	appliedWord  = "applied\n"
 )
 
-// newRecord writes a record to the directory. Nobody sees it there before it is whole and locked.
+// newRecord writes a record to the directory. It has its name from the first moment, so that a run that is killed while
+// writing it leaves nothing but what Clean looks for: one whose first line is not whole, and with it nothing on the machine.
 func newRecord(dir string, c changes) (*record, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("record the run: %w", err)
 	}
-	f, err := os.CreateTemp(dir, unfinished+"*")
+	f, err := createLocked(c.path(dir))
 	if err != nil {
 		return nil, fmt.Errorf("record the run: %w", err)
 	}
 	r := &record{changes: c, file: f}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-	if err == nil {
-		err = r.append(c.line())
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), r.path(dir))
-	}
+	err = r.append(c.line())
 	if err == nil {
 		err = syncDir(dir)
 	}
 	if err != nil {
-		os.Remove(f.Name())
-		f.Close()
-		return nil, fmt.Errorf("record the run: %w", err)
+		return nil, fmt.Errorf("record the run: %w", errors.Join(err, r.remove(dir)))
 	}
 	return r, nil
+}
+
+// createLocked makes a file that is not there yet, and locks it. Between the two a Clean may take it for a dead run's and
+// remove it, so it is made until it stays.
+func createLocked(path string) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		err = lock(f, unix.LOCK_EX)
+		if err == nil {
+			err = stillThere(f, path)
+		}
+		if err == nil {
+			return f, nil
+		}
+		f.Close()
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, errors.Join(err, os.Remove(path))
+		}
+	}
+}
+
+// lock is flock(2), which signals interrupt while it waits.
+func lock(f *os.File, how int) error {
+	for {
+		err := unix.Flock(int(f.Fd()), how)
+		if !errors.Is(err, unix.EINTR) {
+			return os.NewSyscallError("flock", err)
+		}
+	}
 }
 
 func (c changes) line() string {
@@ -130,37 +155,45 @@ func (r *record) remove(dir string) error {
 	return errors.Join(err, r.close())
 }
 
-// errLive says that a record's run lives.
-var errLive = errors.New("its run is under way")
+// What openRecord finds instead of changes to take back.
+var (
+	errLive  = errors.New("its run is under way")
+	errEmpty = errors.New("its run was killed before it changed anything")
+)
 
-// openRecord takes over the record of a dead run.
+// openRecord takes over the record of a dead run. With errEmpty it returns one that lists nothing.
 func openRecord(path string) (*record, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
 	if err != nil {
 		return nil, err
 	}
 	r := &record{file: f}
-	if err := r.takeOver(path); err != nil {
+	err = r.takeOver(path)
+	if err != nil && !errors.Is(err, errEmpty) {
 		f.Close()
 		return nil, err
 	}
-	return r, nil
+	return r, err
 }
 
 func (r *record) takeOver(path string) error {
-	if err := unix.Flock(int(r.file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := lock(r.file, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return errLive
 		}
-		return &fs.PathError{Op: "flock", Path: path, Err: err}
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	if err := stillThere(r.file, path); err != nil {
 		return err
 	}
 	lines := bufio.NewReader(r.file)
 	first, err := lines.ReadString('\n')
-	if err != nil {
-		return fmt.Errorf("%s: it is cut short: %w", path, err)
+	switch {
+	case errors.Is(err, io.EOF):
+		r.ID = strings.TrimSuffix(filepath.Base(path), recordSuffix)
+		return errEmpty
+	case err != nil:
+		return err
 	}
 	if err := json.Unmarshal([]byte(first), &r.changes); err != nil {
 		return fmt.Errorf("%s: %w", path, err)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,9 @@ func (h *host) start(c Config) *Units {
 	return u
 }
 
+// traced are the properties of a unit that a run could change.
+const traced = "ActiveState,SubState,Result,Backlog,DropInPaths,NeedDaemonReload,StartLimitBurst,UnitFileState,TriggeredBy"
+
 // trace is everything that a run could have changed: files, and what systemd knows.
 func (h *host) trace(units ...string) string {
 	h.t.Helper()
@@ -41,11 +45,15 @@ func (h *host) trace(units ...string) string {
 			return nil
 		})
 	}
-	for _, unit := range units {
-		b.WriteString(h.ctl("cat", unit) + "\n")
-		b.WriteString(h.ctl("show", "-p", "ActiveState,SubState,Result,Backlog,DropInPaths,NeedDaemonReload,StartLimitBurst,UnitFileState,TriggeredBy", unit) + "\n")
+	script := "systemctl list-units --all --plain --no-legend 'restartbench-*'"
+	if len(units) > 0 {
+		script += "; systemctl cat \"$@\"; systemctl show -p Id," + traced + " \"$@\""
 	}
-	b.WriteString(h.ctl("list-units", "--all", "--plain", "--no-legend", "restartbench-*"))
+	out, err := h.Output(h.t.Context(), "sh", append([]string{"-ec", script, "trace"}, units...)...)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	b.Write(out)
 	return b.String()
 }
 
@@ -197,8 +205,8 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// run starts a run in a process of its own. started is closed when it is under way.
-func (h *host) run(c Config) (cmd *exec.Cmd, started <-chan struct{}) {
+// run starts a run in a process of its own, with env besides. started is closed when it is under way.
+func (h *host) run(c Config, env ...string) (cmd *exec.Cmd, started <-chan struct{}) {
 	h.t.Helper()
 	config, err := json.Marshal(c)
 	if err != nil {
@@ -210,6 +218,7 @@ func (h *host) run(c Config) (cmd *exec.Cmd, started <-chan struct{}) {
 	}
 	cmd = exec.Command(self)
 	cmd.Env = append(os.Environ(), "PART=run:"+string(config))
+	cmd.Env = append(cmd.Env, env...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err == nil {
@@ -263,7 +272,10 @@ func TestCleanAfterKills(t *testing.T) {
 	before := h.trace("app.socket", "app.service")
 	own := h.config("app.service", ActionRestart)
 	own.Files = map[string]string{"app.socket": "[Socket]\nListenStream=/run/own.sock\n", "app.service": plain}
-	const kills = 20
+	kills := 10
+	if n, err := strconv.Atoi(os.Getenv("RESTARTBENCH_TEST_KILLS")); err == nil {
+		kills = n
+	}
 	for n := range kills {
 		c := h.override()
 		if n%2 == 1 {
