@@ -128,16 +128,7 @@ func (j *judgement) early(a *restart) bool {
 		a.Recovery != nil && a.to-a.completed < readyLate {
 		return false
 	}
-	until := a.serving - readyLate
-	if until < a.completed || j.r.wentDown(a.completed, a.first) {
-		return false
-	}
-	for i := j.r.firstDue(a.from); i < len(j.r.requests) && j.r.due(&j.r.requests[i]) <= until; i++ {
-		if q := &j.r.requests[i]; q.Sent <= until && q.Done >= a.completed {
-			return true
-		}
-	}
-	return false
+	return a.serving-readyLate >= a.completed && !j.r.wentDown(a.completed, a.first) && a.waiting
 }
 
 // wentDown tells whether the unit made a step down between two moments.

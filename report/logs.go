@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/restartbench/restartbench/bench/timeline"
@@ -40,38 +41,51 @@ func (p patterns) matching(text string) string {
 	return ""
 }
 
-// tellingLines are the log lines, while the load went on, that are errors or match a pattern: the first of them, and how many
-// there were.
-func (r *run) tellingLines(p patterns) (lines []Note, total uint64) {
-	lines = []Note{}
-	for _, l := range r.logs {
-		if l.At < r.began() || l.At >= r.drained() {
-			continue
-		}
-		n := r.logNote(l)
-		n.Pattern = p.matching(l.Text)
-		if n.Pattern == "" && !slices.Contains(severe, l.Priority) {
-			continue
-		}
-		if total++; total <= telling {
-			lines = append(lines, n)
-		}
+// logs keeps the log lines that a report shows, of those that come, in the order of their moments.
+type logs struct {
+	*run
+	restarts []restart
+	patterns patterns
+	telling  []Note // errors and matches, while the load went on: the first of them
+	total    uint64 // how many there were of those
+	near     []Note // written while a restart went on: the last of them
+}
+
+func (r *run) newLogs(restarts []restart, p patterns) *logs {
+	return &logs{run: r, restarts: restarts, patterns: p, telling: []Note{}, near: []Note{}}
+}
+
+func (k *logs) add(l *timeline.Log) {
+	k.addNear(l)
+	if l.At < k.began() || l.At >= k.drained() {
+		return
 	}
-	return lines, total
+	pattern := k.patterns.matching(l.Text)
+	if pattern == "" && !slices.Contains(severe, l.Priority) {
+		return
+	}
+	n := k.logNote(l)
+	n.Pattern = pattern
+	k.telling = insert(k.telling, n)
+	k.telling = k.telling[:min(telling, len(k.telling))]
+	k.total++
 }
 
-func (r *run) logNote(l timeline.Log) Note {
-	return Note{At: r.since(l.At), Source: l.Source, Text: strings.TrimSpace(l.Text), Priority: l.Priority}
-}
-
-// near keeps the log lines that were written while a restart went on, and the last of them only.
-func (r *run) near(restarts []restart) []Note {
+func (k *logs) addNear(l *timeline.Log) {
 	const most = 20
-	notes := []Note{}
-	for _, l := range r.logs {
-		if i := at(restarts, l.At); i >= 0 && l.At < min(restarts[i].to, r.drained()) {
-			notes = append(notes, r.logNote(l))
-		}
+	if i := at(k.restarts, l.At); i < 0 || l.At >= min(k.restarts[i].to, k.drained()) {
+		return
 	}
-	return notes[max(0, len(notes)-most):]
+	k.near = insert(k.near, k.logNote(l))
+	k.near = slices.Delete(k.near, 0, max(0, len(k.near)-most))
+}
+
+// insert keeps notes in the order of their moments, and those of the same moment in the order in which they came.
+func insert(notes []Note, n Note) []Note {
+	i := sort.Search(len(notes), func(i int) bool { return notes[i].At > n.At })
+	return slices.Insert(notes, i, n)
+}
+
+func (r *run) logNote(l *timeline.Log) Note {
+	return Note{At: r.since(l.At), Source: l.Source, Text: strings.TrimSpace(l.Text), Priority: l.Priority}
 }

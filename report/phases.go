@@ -28,7 +28,7 @@ func newPhase(name string) *phase {
 	}
 }
 
-func (p *phase) add(r *run, q *timeline.Request) {
+func (p *phase) add(q *timeline.Request, due time.Duration) {
 	kind, kindLatency := &p.Fresh, p.fresh
 	if q.Reused {
 		kind, kindLatency = &p.Reused, p.reused
@@ -37,7 +37,7 @@ func (p *phase) add(r *run, q *timeline.Request) {
 	kind.Requests++
 	p.outcomes[q.Outcome]++
 	p.SYN += uint64(max(0, q.Retransmits))
-	if q.Sent-r.due(q) > LagBound {
+	if q.Sent-due > LagBound {
 		p.late++
 	}
 	if answered(q.Outcome) {
@@ -46,8 +46,9 @@ func (p *phase) add(r *run, q *timeline.Request) {
 	switch {
 	case q.Outcome == timeline.OK:
 		kind.OK++
-		p.latency.add(r.latency(q))
-		kindLatency.add(r.latency(q))
+		took := latency(q, due)
+		p.latency.add(took)
+		kindLatency.add(took)
 	case q.Outcome.Dropped():
 		p.drop(q, kind)
 	}
@@ -85,39 +86,46 @@ func (p *phase) finish() Phase {
 	return p.Phase
 }
 
-// count puts every request in one phase: during where its time from due to done touches a restart's [requested, settled),
-// else before or after. The restarts' windows are in order and do not overlap. A request that touches several restarts
-// counts once in the phase, and for each of the restarts.
-func (r *run) count(restarts []restart) [3]*phase {
-	all := [3]*phase{newPhase("before"), newPhase("during"), newPhase("after")}
-	open := 0 // the first restart whose window may still be touched
-	for i := range r.requests {
-		q := &r.requests[i]
-		due, ended := r.due(q), r.ended(q)
-		for open < len(restarts) && restarts[open].to <= due {
-			open++
-		}
-		touched := open
-		for ; touched < len(restarts) && restarts[touched].from <= ended; touched++ {
-			restarts[touched].count(q, due)
-		}
-		switch {
-		case touched > open:
-			all[1].add(r, q)
-		case len(restarts) == 0 || ended < restarts[0].from:
-			all[0].add(r, q)
-		default:
-			all[2].add(r, q)
-		}
-	}
-	for i := range restarts {
-		restarts[i].measureOutage()
-	}
-	return all
+// phases counts requests by phase, as they come.
+type phases struct {
+	restarts []restart
+	all      [3]*phase
+	open     int // the first restart whose window had not ended when the latest request was due
 }
 
-// ended is when q ended, and not before it was due, should it have gone out early.
-func (r *run) ended(q *timeline.Request) time.Duration { return max(q.Done, r.due(q)) }
+func newPhases(restarts []restart) *phases {
+	return &phases{restarts: restarts, all: [3]*phase{newPhase("before"), newPhase("during"), newPhase("after")}}
+}
+
+// add puts q in one phase: during where its time from due to done touches a restart's [requested, settled), else before or
+// after. The restarts' windows are in order and do not overlap. A request that touches several restarts counts once in the
+// phase, and for each of the restarts.
+func (p *phases) add(q *timeline.Request, due time.Duration) {
+	ended := ended(q, due)
+	p.seek(due)
+	touched := p.open
+	for ; touched < len(p.restarts) && p.restarts[touched].from <= ended; touched++ {
+		p.restarts[touched].count(q, due)
+	}
+	switch {
+	case touched > p.open:
+		p.all[1].add(q, due)
+	case len(p.restarts) == 0 || ended < p.restarts[0].from:
+		p.all[0].add(q, due)
+	default:
+		p.all[2].add(q, due)
+	}
+}
+
+// seek is short, since requests come in about the order in which they were due.
+func (p *phases) seek(due time.Duration) {
+	for p.open > 0 && p.restarts[p.open-1].to > due {
+		p.open--
+	}
+	for p.open < len(p.restarts) && p.restarts[p.open].to <= due {
+		p.open++
+	}
+}
 
 func (a *restart) count(q *timeline.Request, due time.Duration) {
 	a.Exposed++

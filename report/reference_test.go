@@ -93,6 +93,7 @@ func boundReference() string {
 	row("lag", Duration(LagBound), "The 99th percentile of sent minus scheduled, beyond which the generator fell behind.")
 	row("achieved", share(AchievedBound), "The least share of the scheduled requests that must have been sent.")
 	row("late while restarting", share(LateBound), "The largest share of the exposed requests that may have gone out later than the lag bound.")
+	row("waited", share(WaitedBound)+" of `load.max_in_flight`", "The most requests that may have waited for others to end.")
 	row("exposed", fmt.Sprintf("%d requests", ExposedLeast), "The fewest that must overlap restarts for a pass.")
 	row("tolerance", fmt.Sprintf("%d × p95, at least p95 + %s", slackFactor, Duration(slackAtLeast)),
 		"How slow a request may be and still count as fast as before; p95 is that of `before`.")

@@ -5,16 +5,21 @@
 //
 // Analyze works in steps, a file each:
 //
-//  1. collect.go      sorts the events by kind, and the requests by the moment they were due
-//  2. restarts.go     finds the restarts, and what the unit and the identity URL show of each
-//  3. settle.go       finds when things had settled after each restart, which bounds the phases
-//  4. phases.go       counts the requests of each phase and of each restart
-//  5. held.go         tells which requests waited for a new process
+//  1. collect.go      reads the events but requests and log lines, and sorts them by kind
+//  2. survey.go       reads the requests: how many there are, how well they kept to the schedule, and what was usual
+//  3. restarts.go     finds the restarts, and what the unit and the identity URL show of each
+//  4. settle.go       reads the requests again, and finds when things had settled after each restart, which bounds the phases
+//  5. analyze.go      reads everything a last time, for what needs the phases:
+//     phases.go       counts the requests of each phase and of each restart
+//     held.go         tells which requests waited for a new process
+//     transitions.go  joins each dropped request to the step of a unit under which it fell
+//     logs.go         finds the log lines that tell something
 //  6. proof.go        finds what proves each restart, and how much the counts prove
-//  7. transitions.go  joins each dropped request to the step of a unit under which it fell
-//  8. sockets.go      tells whether the sockets are still armed, and how near the start limits came
-//  9. logs.go         finds the log lines that tell something
-//  10. verdict.go     judges, and says what the judgement rests on; circumstances.go, what may explain it
+//  7. sockets.go      tells whether the sockets are still armed, and how near the start limits came
+//  8. verdict.go      judges, and says what the judgement rests on; circumstances.go, what may explain it
+//
+// A run may be longer than memory, so that the requests are never all there at once: each reading keeps counts of them, and
+// settle.go their fates, two bits each.
 //
 // The renderers share one view of a Report (view.go, unitview.go, compare.go), which text.go and markdown.go lay out.
 package report
@@ -79,13 +84,15 @@ type Scenario struct {
 
 // Load is how well the generator did.
 type Load struct {
-	Scheduled uint64   `json:"scheduled" jsonschema_description:"Requests that were due, warm-up included. 0: not recorded."`
-	Sent      uint64   `json:"sent" jsonschema_description:"Requests that were sent, warm-up included."`
-	Warmup    uint64   `json:"warmup" jsonschema_description:"The first of them, which belong to no phase."`
-	Aborted   uint64   `json:"aborted" jsonschema_description:"Those cut off by the end of the run, which belong to no phase."`
-	Lost      uint64   `json:"lost" jsonschema_description:"Those known to be missing in the run file."`
-	LagP99    Duration `json:"lag_p99_s" jsonschema_description:"99th percentile of the lag: sent minus scheduled."`
-	LagMax    Duration `json:"lag_max_s" jsonschema_description:"The greatest lag."`
+	Scheduled   uint64   `json:"scheduled" jsonschema_description:"Requests that were due, warm-up included. 0: not recorded."`
+	Sent        uint64   `json:"sent" jsonschema_description:"Requests that were sent, warm-up included."`
+	Warmup      uint64   `json:"warmup" jsonschema_description:"The first of them, which belong to no phase."`
+	Aborted     uint64   `json:"aborted" jsonschema_description:"Those cut off by the end of the run, which belong to no phase."`
+	Lost        uint64   `json:"lost" jsonschema_description:"Those known to be missing in the run file."`
+	MaxInFlight uint64   `json:"max_in_flight" jsonschema_description:"Requests that might be under way at once (load.max_in_flight). 0: not recorded."`
+	Waited      uint64   `json:"waited" jsonschema_description:"Those that were due while so many were under way, and so went out late."`
+	LagP99      Duration `json:"lag_p99_s" jsonschema_description:"99th percentile of the lag: sent minus scheduled."`
+	LagMax      Duration `json:"lag_max_s" jsonschema_description:"The greatest lag."`
 }
 
 // Phase counts the requests of one phase.

@@ -24,6 +24,8 @@ type restart struct {
 	answered bool // some request sent after completion was ok
 
 	unsettled                         // why there is no recovery to report
+	well                time.Duration // for so long all was well at the very end, though it had not settled
+	waiting             bool          // some request waited for the service, completed as the restart was
 	firstDrop, lastDrop time.Duration // when they were due; forever and 0: none
 }
 

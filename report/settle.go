@@ -23,22 +23,13 @@ type baseline struct {
 	tolerable time.Duration // the longest response time that is as fast as before; forever without a baseline
 }
 
-// baseline bounds the phases, so it is taken before they are known.
-func (r *run) baseline(restarts []restart) baseline {
-	rec, until := newRecorder(), forever
-	if len(restarts) > 0 {
-		until = restarts[0].from
-	}
-	for i := range r.requests {
-		if q := &r.requests[i]; q.Outcome == timeline.OK && r.ended(q) < until {
-			rec.add(r.latency(q))
-		}
-	}
-	if rec.count() == 0 {
+// newBaseline tells what was usual. It bounds the phases, so that it is taken before they are known.
+func newBaseline(usual *recorder) baseline {
+	if usual.count() == 0 {
 		return baseline{tolerable: forever}
 	}
-	p95 := rec.quantile(95)
-	return baseline{rec.count(), rec.quantile(50), p95, max(slackFactor*p95, p95+slackAtLeast)}
+	p95 := usual.quantile(95)
+	return baseline{usual.count(), usual.quantile(50), p95, max(slackFactor*p95, p95+slackAtLeast)}
 }
 
 // unsettled says why no recovery can be reported.
@@ -54,29 +45,44 @@ const (
 	failing              // requests failed in every window
 )
 
+// follow reads the fates of the requests among which things may have settled, and finds each new process's first answer.
+func (r *run) follow(source Source, restarts []restart, base baseline) (*fates, error) {
+	f := newFates()
+	err := r.eachCounted(source, timeline.SkipLogs, func(q *timeline.Request, due time.Duration) {
+		firstAnswer(restarts, q)
+		if i := at(restarts, due); i >= 0 && due >= r.settleFrom(&restarts[i]) {
+			f.set(q.Seq, judgeFate(&restarts[i], q, base.tolerable))
+		}
+	}, nil)
+	f.sort()
+	return f, err
+}
+
 // settle finds for each restart when things had settled, which is where its part of `during` ends.
-func (r *run) settle(restarts []restart, base baseline) {
+func (r *run) settle(restarts []restart, base baseline, f *fates) {
 	for i := range restarts {
 		a := &restarts[i]
 		a.to = a.until
-		if at, ok := r.findSettled(a, base.tolerable); ok {
+		if at, ok := r.findSettled(a, f, false); ok {
 			a.to, a.Recovery, a.Recovered = at, ref(Duration(at-a.from)), ref(true)
 			continue
 		}
-		a.unsettled = r.whyNot(a, base)
+		a.unsettled = r.whyNot(a, base, f)
 		if a.unsettled == slower || a.unsettled == failing {
 			a.Recovered = ref(false)
 		}
 	}
 }
 
-func (r *run) whyNot(a *restart, base baseline) unsettled {
-	_, okAtLeast := r.findSettled(a, forever)
-	well, _ := r.tail(a, base.tolerable)
+func (r *run) whyNot(a *restart, base baseline, f *fates) unsettled {
+	_, okAtLeast := r.findSettled(a, f, true)
+	well := 0
+	well, a.well = r.tail(a, f)
+	first := f.from(r.firstDue(r.settleFrom(a)))
 	switch {
 	case a.until == forever && !r.complete():
 		return cutOff
-	case !r.fits(a, r.firstDue(r.settleFrom(a))):
+	case !r.fits(a, first, settleEnd(first)):
 		return tooShort
 	case well >= tailLeast:
 		return late
@@ -111,48 +117,60 @@ func (r *run) settleTakes() time.Duration {
 	return max(r.header.Scenario.Settle, time.Duration(settleLeast/r.load.Rate*float64(time.Second)))
 }
 
-// fits tells whether a whole settle window that begins with request i lies before the load or the next restart ends it.
-func (r *run) fits(a *restart, i int) bool {
-	until, last := r.settleUntil(a), i+settleLeast-1
-	return last < len(r.requests) && r.due(&r.requests[last]) < until && r.due(&r.requests[i])+r.header.Scenario.Settle <= until
+// settleEnd is at the last of the fewest requests that a settle window from first on must hold.
+func settleEnd(first cursor) cursor {
+	for range settleLeast - 1 {
+		first.next()
+	}
+	return first
+}
+
+// fits tells whether a whole settle window, of which two requests are the first and the last needed, lies before the load or the
+// next restart ends it.
+func (r *run) fits(a *restart, first, last cursor) bool {
+	until := r.settleUntil(a)
+	return last.valid() && r.load.Due(last.seq()) < until && r.load.Due(first.seq())+r.header.Scenario.Settle <= until
 }
 
 // findSettled finds the first moment from which every request that is due over the settle window is ok and their p95 is
-// tolerable.
+// tolerable, or may be anything.
 //
 // The first request of the window must itself be fast, or the last held ones could hide among the 5 % that a p95 allows.
-func (r *run) findSettled(a *restart, tolerable time.Duration) (time.Duration, bool) {
-	first := r.firstDue(r.settleFrom(a))
-	var in [3]int // fates in the window, which is [i, end)
-	for i, end := first, first; i < len(r.requests) && r.fits(a, i); i++ {
-		for end < len(r.requests) && (end-i < settleLeast || r.due(&r.requests[end]) < r.due(&r.requests[i])+r.header.Scenario.Settle) {
-			in[r.fate(a, &r.requests[end], tolerable)]++
-			end++
+func (r *run) findSettled(a *restart, f *fates, anyTime bool) (time.Duration, bool) {
+	first := f.from(r.firstDue(r.settleFrom(a)))
+	end, n := first, 0 // the window is [i, end), and so many requests
+	var in [bad + 1]int
+	fateAt := func(c cursor) fate {
+		if got := c.fate(); got != slow || !anyTime {
+			return got
 		}
-		begins := r.fate(a, &r.requests[i], tolerable)
-		if begins == fast && in[bad] == 0 && float64(in[slow]) <= slowShare*float64(end-i) {
+		return fast
+	}
+	for i, last := first, settleEnd(first); r.fits(a, i, last); {
+		due := r.load.Due(i.seq())
+		for end.valid() && (n < settleLeast || r.load.Due(end.seq()) < due+r.header.Scenario.Settle) {
+			in[fateAt(end)]++
+			n++
+			end.next()
+		}
+		begins := fateAt(i)
+		if begins == fast && in[bad] == 0 && float64(in[slow]) <= slowShare*float64(n) {
 			if i == first {
 				return r.settleFrom(a), true
 			}
-			return r.due(&r.requests[i]), true
+			return due, true
 		}
 		in[begins]--
+		n--
+		i.next()
+		last.next()
 	}
 	return 0, false
 }
 
-// fate is what a request says about whether things have settled.
-type fate uint8
-
-const (
-	fast fate = iota
-	slow
-	bad
-)
-
-// fate judges q by what was known when the next restart was requested: what became of it then is that one's doing. A
+// judgeFate judges q by what was known when the next restart was requested: what became of it then is that one's doing. A
 // request that the generator could not send says nothing about the service, and one that it sent late is not slow for it.
-func (r *run) fate(a *restart, q *timeline.Request, tolerable time.Duration) fate {
+func judgeFate(a *restart, q *timeline.Request, tolerable time.Duration) fate {
 	switch {
 	case q.Outcome == timeline.ClientLimit:
 		return fast
@@ -165,15 +183,19 @@ func (r *run) fate(a *restart, q *timeline.Request, tolerable time.Duration) fat
 }
 
 // tail counts the good requests at the very end of a's time, and tells for how long there were only such.
-func (r *run) tail(a *restart, tolerable time.Duration) (n int, lasted time.Duration) {
-	until, least := r.settleUntil(a), r.firstDue(r.settleFrom(a))
-	for i := r.firstDue(until) - 1; i >= least && r.fate(a, &r.requests[i], tolerable) == fast; i-- {
-		n, lasted = n+1, until-r.due(&r.requests[i])
+func (r *run) tail(a *restart, f *fates) (n int, lasted time.Duration) {
+	until := r.settleUntil(a)
+	least := r.firstDue(r.settleFrom(a))
+	for c := f.from(r.firstDue(until)); c.back() && c.seq() >= least && c.fate() == fast; {
+		n, lasted = n+1, until-r.load.Due(c.seq())
 	}
 	return n, lasted
 }
 
-// firstDue is the position of the first request due at or after a moment.
-func (r *run) firstDue(at time.Duration) int {
-	return sort.Search(len(r.requests), func(i int) bool { return r.due(&r.requests[i]) >= at })
+// firstDue is the first sequence number that is due at or after a moment. Without requests, it may be any.
+func (r *run) firstDue(at time.Duration) uint64 {
+	if r.counted == 0 {
+		return 0
+	}
+	return uint64(sort.Search(int(r.last+1), func(i int) bool { return r.load.Due(uint64(i)) >= at }))
 }

@@ -59,7 +59,7 @@ type told struct {
 	want  want
 }
 
-var stories = slices.Concat(plainStories, systemdStories)
+var stories = slices.Concat(plainStories, systemdStories, inFlightStories)
 
 var plainStories = []told{
 	{"held", held, want{Pass, [3]uint64{396, 64, 740}, [3]uint64{}, 300 * ms, none, 56, nil}},

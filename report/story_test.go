@@ -241,16 +241,28 @@ func (s *story) lines(pack int) []timeline.Event {
 // events is a Source.
 type events struct {
 	all  []timeline.Event
-	last error
+	last error // behind them
+	rest []timeline.Event
+	skip timeline.Skip
+}
+
+func newEvents(all []timeline.Event, last error) *events { return &events{all: all, last: last} }
+
+func (e *events) Rewind(skip timeline.Skip) error {
+	e.rest, e.skip = e.all, skip
+	return nil
 }
 
 func (e *events) Next() (*timeline.Event, error) {
-	if len(e.all) == 0 {
-		return nil, e.last
+	for len(e.rest) > 0 {
+		first := &e.rest[0]
+		e.rest = e.rest[1:]
+		if first.Requests != nil && e.skip&timeline.SkipRequests != 0 || first.Log != nil && e.skip&timeline.SkipLogs != 0 {
+			continue
+		}
+		return first, nil
 	}
-	first := &e.all[0]
-	e.all = e.all[1:]
-	return first, nil
+	return nil, e.last
 }
 
 func (s *story) source() Source {
@@ -258,7 +270,7 @@ func (s *story) source() Source {
 	if s.end == nil {
 		last = timeline.ErrTruncated
 	}
-	return &events{s.lines(1000), last}
+	return newEvents(s.lines(1000), last)
 }
 
 func (s *story) report(t testing.TB) *Report {

@@ -23,39 +23,38 @@ func (t *track) last(moment time.Duration) int {
 	return sort.Search(len(t.steps), func(i int) bool { return t.steps[i].At > moment }) - 1
 }
 
-// attribution joins dropped requests to the steps of the units.
+// attribution joins dropped requests to the steps of the units: those since the first restart was requested.
 type attribution struct {
 	*run
-	restarts []restart
-	all      []Transition
-	service  track
-	sockets  map[string]*track
-	names    []string // of the sockets
+	restarts    []restart
+	all         []Transition
+	unexplained *uint64 // the dropped requests that fell under no step; nil: the unit was not watched
+	service     track
+	sockets     map[string]*track
+	names       []string // of the sockets
 }
 
-// attribute lists the units' steps since the first restart was requested, with the dropped requests that fell under each, and
-// counts those that fell under none; nil: the unit was not watched.
-func (r *run) attribute(restarts []restart) (all []Transition, unexplained *uint64) {
-	if len(restarts) == 0 || len(r.units) == 0 {
-		return []Transition{}, nil
-	}
+func (r *run) newAttribution(restarts []restart) *attribution {
 	t := &attribution{run: r, restarts: restarts, all: []Transition{}, sockets: map[string]*track{}}
-	t.lay()
-	unexplained = new(uint64)
-	for i := range r.requests {
-		q := &r.requests[i]
-		if !q.Outcome.Dropped() || r.ended(q) < restarts[0].from {
-			continue
-		}
-		row := t.under(q)
-		if row < 0 {
-			*unexplained++
-			continue
-		}
-		t.all[row].Dropped++
-		t.all[row].Outcomes[q.Outcome.String()]++
+	if len(restarts) > 0 && len(r.units) > 0 {
+		t.unexplained = new(uint64)
+		t.lay()
 	}
-	return t.all, unexplained
+	return t
+}
+
+// add counts q, if it was dropped since the first restart was requested, under the step that it fell under.
+func (t *attribution) add(q *timeline.Request, due time.Duration) {
+	if t.unexplained == nil || !q.Outcome.Dropped() || ended(q, due) < t.restarts[0].from {
+		return
+	}
+	row := t.under(q)
+	if row < 0 {
+		*t.unexplained++
+		return
+	}
+	t.all[row].Dropped++
+	t.all[row].Outcomes[q.Outcome.String()]++
 }
 
 // lay puts the steps of all units in order; of the same moment, the service's come first.

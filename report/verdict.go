@@ -17,6 +17,9 @@ const (
 	// LateBound is the largest share of the exposed requests that may have gone out later than LagBound. A generator that
 	// stalls while the service restarts misses the very moments that count.
 	LateBound = 0.05
+	// WaitedBound is how many requests, as a share of load.max_in_flight, may have waited for others to end. So many more
+	// connections at most would the service have seen at once.
+	WaitedBound = 0.05
 	// ExposedLeast is how many requests must overlap a restart for a pass. With fewer, not even a service that drops every
 	// second one would be found out with 95 % confidence: 0 of 4 bounds the probability at 53 %, 0 of 5 at 45 %.
 	ExposedLeast = 5
@@ -44,20 +47,22 @@ type judgement struct {
 	rep      *Report
 	restarts []restart
 	base     baseline
+	phases   [3]*phase
 	found    []finding
 	warnings []Note
 	advice   []string // what to do about the warnings
 }
 
-// judge weighs what was found. late is how many exposed requests went out late.
-func judge(r *run, rep *Report, restarts []restart, base baseline, late uint64) (Verdict, []Note) {
-	j := &judgement{r: r, rep: rep, restarts: restarts, base: base}
+// judge weighs what was found.
+func judge(r *run, rep *Report, m *measures) (Verdict, []Note) {
+	j := &judgement{r: r, rep: rep, restarts: m.restarts, base: m.base, phases: m.phases}
 	j.run()
-	j.generator(late)
+	j.generator()
 	j.before()
 	j.losses()
 	j.aboutRestarts()
 	j.exposure()
+	j.inFlight()
 	j.sockets()
 	j.startLimits()
 	j.consider()
@@ -115,7 +120,7 @@ func (j *judgement) run() {
 	case j.r.aborted > 0:
 		j.find(doubts, "", "%s cut off by the end of the run", were(j.r.aborted, "request"))
 	}
-	if len(j.r.requests) == 0 {
+	if j.r.counted == 0 {
 		j.find(voids, "", "no request was recorded")
 	}
 	asked := j.r.header.Scenario.Restarts
@@ -130,19 +135,11 @@ func (j *judgement) run() {
 const slowGenerator = "lower load.rate, or free the machine that sends the load"
 
 // generator looks at the tool's own part: it never blames the service for its own lateness.
-func (j *judgement) generator(late uint64) {
-	l, limited := j.rep.Load, uint64(0)
+func (j *judgement) generator() {
+	j.lateness()
+	limited := uint64(0)
 	for _, p := range j.rep.Phases {
 		limited += p.ClientLimit
-	}
-	switch exposed := j.rep.Phases[1].Requests; {
-	case l.Scheduled > 0 && float64(l.Sent) < AchievedBound*float64(l.Scheduled):
-		j.find(voids, slowGenerator, "the generator fell behind: it sent %s of %s scheduled requests", number(l.Sent), number(l.Scheduled))
-	case l.LagP99 > Duration(LagBound):
-		j.find(voids, slowGenerator, "the generator fell behind: 1 %% of its requests went out %s late or more (%s is tolerable)", l.LagP99, Duration(LagBound))
-	case late > 1 && float64(late) > LateBound*float64(exposed):
-		j.find(doubts, slowGenerator, "the generator fell behind while the service restarted: %s went out more than %s late",
-			of(late, exposed, "exposed request"), Duration(LagBound))
 	}
 	if limited > 0 {
 		j.find(voids, "raise the limit (descriptors: ulimit -n), or lower load.rate", "%s failed for a limit of the generator's own machine (descriptors, ports or buffers)",
@@ -160,6 +157,35 @@ func (j *judgement) generator(late uint64) {
 	}
 }
 
+// lateness looks at whether the generator kept to its schedule.
+func (j *judgement) lateness() {
+	l, bound, before, during := j.rep.Load, Duration(LagBound), j.phases[0], j.phases[1]
+	late := j.unexcused(during.late)
+	switch {
+	case l.Scheduled > 0 && float64(l.Sent) < AchievedBound*float64(l.Scheduled) && l.Waited > 0:
+		j.find(voids, raiseBound+"\n"+slowGenerator, "the generator fell behind: it sent %s of %s scheduled requests, and %s for others to end",
+			number(l.Sent), number(l.Scheduled), waited(l.Waited))
+	case l.Scheduled > 0 && float64(l.Sent) < AchievedBound*float64(l.Scheduled):
+		j.find(voids, slowGenerator, "the generator fell behind: it sent %s of %s scheduled requests", number(l.Sent), number(l.Scheduled))
+	case l.LagP99 > bound && l.Waited == 0:
+		j.find(voids, slowGenerator, "the generator fell behind: 1 %% of its requests went out %s late or more (%s is tolerable)", l.LagP99, bound)
+	case l.Waited > 0 && float64(j.unexcused(j.r.late)) > lagShare*float64(j.r.counted):
+		j.find(voids, slowGenerator, "the generator fell behind: %s went out more than %s late, beside those that waited for others to end",
+			plural(j.unexcused(j.r.late), "request"), bound)
+	case j.crowded(before):
+		j.find(voids, slowService, "%s went out more than %s late, because load.max_in_flight was reached without a restart: the service is not up to this load",
+			of(before.late, before.Requests, "request")+" before the restart", bound)
+	case late > 1 && float64(late) > LateBound*float64(during.Requests):
+		j.find(doubts, slowGenerator, "the generator fell behind while the service restarted: %s went out more than %s late",
+			of(late, during.Requests, "exposed request"), bound)
+	}
+}
+
+const (
+	slowService = "get the service well under this load first: lower load.rate, or raise load.max_in_flight"
+	lagShare    = 0.01 // of all requests: that is what a 99th percentile means
+)
+
 // before looks at what the restart is compared with.
 func (j *judgement) before() {
 	before := j.rep.Phases[0]
@@ -170,7 +196,7 @@ func (j *judgement) before() {
 	case failed > 0:
 		j.find(voids, "get the service well under this load first", "%s failed before the restart, so that what the restart cost cannot be told apart",
 			of(failed, before.Requests, "request"))
-	case before.OK == 0 && len(j.restarts) > 0 && len(j.r.requests) > 0:
+	case before.OK == 0 && len(j.restarts) > 0 && j.r.counted > 0:
 		j.find(voids, "restart later (restart.at)", "no request was answered before the restart, so there is nothing to compare with")
 	}
 }
@@ -284,7 +310,7 @@ func (j *judgement) failedRestart(a *restart) finding {
 
 // unsettled says why there is no recovery to report.
 func (j *judgement) unsettled(a *restart) (f finding, ok bool) {
-	if len(j.r.requests) == 0 {
+	if j.r.counted == 0 {
 		return finding{}, false
 	}
 	went := max(0, j.r.settleUntil(a)-j.r.settleFrom(a))
@@ -299,9 +325,8 @@ func (j *judgement) unsettled(a *restart) (f finding, ok bool) {
 		return finding{doubts, fmt.Sprintf("%s too soon to tell whether it recovered: that takes %s (%d requests or more at %g/s), and there were %s",
 			end, takes, settleLeast, j.r.load.Rate, Duration(went)), fmt.Sprintf("%s by %s or more", longer, Duration(more))}, true
 	case late:
-		_, lasted := j.r.tail(a, j.base.tolerable)
 		return finding{doubts, fmt.Sprintf("%s too soon to tell whether it recovered: all was well for the last %s, and must be for %s",
-			end, Duration(lasted), takes), longer}, true
+			end, Duration(a.well), takes), longer}, true
 	case unmeasured:
 		return finding{doubts, fmt.Sprintf("it may not have recovered: requests were slower than before, but %s before is too few to know (%d are enough)",
 			plural(j.base.ok, "request"), baselineLeast), "restart later (restart.at), or raise load.rate"}, true

@@ -80,6 +80,8 @@ type Load struct {
 	Rate    float64       `json:"rate"` // requests a second
 	Warmup  uint64        `json:"warmup"`
 	Address string        `json:"address,omitempty"` // what is connected to: ip:port or a unix socket's path
+
+	MaxInFlight int `json:"max_in_flight,omitempty"` // requests that may be under way at once; 0: not recorded
 }
 
 // Due is the moment at which request seq should be sent.
@@ -91,6 +93,7 @@ func (l Load) Due(seq uint64) time.Duration {
 type LoadEnd struct {
 	At        time.Duration `json:"at_ns"`
 	Scheduled uint64        `json:"scheduled"`
+	Waited    uint64        `json:"waited,omitempty"` // those that were due while Load.MaxInFlight were under way, and so went out late
 }
 
 // Restart is one step of one restart.

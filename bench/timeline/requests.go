@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -24,47 +25,76 @@ type Request struct {
 // Sequence numbers and send times are written as differences to the request before; a column that would hold one
 // value N times holds it once, and one of zeros is left out. Outcome lists the positions of the requests that are not ok.
 type Requests struct {
-	N           int               `json:"n"`
-	Seq         []int64           `json:"seq,omitempty"`  // difference to the one before
-	Sent        []int64           `json:"sent,omitempty"` // ns, difference to the one before
-	Took        []int64           `json:"took,omitempty"` // ns from sent to done
-	Connect     []int64           `json:"connect,omitempty"`
-	Bytes       []int64           `json:"bytes,omitempty"`
-	Status      []int64           `json:"status,omitempty"`
-	Retransmits []int64           `json:"retransmits,omitempty"`
-	Reused      []int64           `json:"reused,omitempty"` // 1 or 0
-	Outcome     map[Outcome][]int `json:"outcome,omitempty"`
-	Hidden      []int             `json:"hidden,omitempty"` // positions
+	N           int                 `json:"n"`
+	Seq         []int64             `json:"seq,omitempty"`  // difference to the one before
+	Sent        []int64             `json:"sent,omitempty"` // ns, difference to the one before
+	Took        []int64             `json:"took,omitempty"` // ns from sent to done
+	Connect     []int64             `json:"connect,omitempty"`
+	Bytes       []int64             `json:"bytes,omitempty"`
+	Status      []int64             `json:"status,omitempty"`
+	Retransmits []int64             `json:"retransmits,omitempty"`
+	Reused      []int64             `json:"reused,omitempty"`  // 1 or 0
+	Outcome     map[Outcome][]int64 `json:"outcome,omitempty"` // positions, from 0
+	Hidden      []int64             `json:"hidden,omitempty"`  // positions
+}
 
-	rows []Request // set instead of the columns on the way to the writer
+// column is one of the columns that hold a number for every request.
+type column struct {
+	name   string // in JSON
+	values *[]int64
+}
+
+// columns are in the order in which encoding/json writes them.
+func (p *Requests) columns() [8]column {
+	return [...]column{{"seq", &p.Seq}, {"sent", &p.Sent}, {"took", &p.Took}, {"connect", &p.Connect}, {"bytes", &p.Bytes},
+		{"status", &p.Status}, {"retransmits", &p.Retransmits}, {"reused", &p.Reused}}
 }
 
 // Pack puts requests into columns.
 func Pack(requests []Request) *Requests {
-	p := &Requests{N: len(requests)}
+	p := &Requests{}
+	p.pack(requests)
+	return p
+}
+
+// pack puts requests into columns in place of those that were there, and uses their memory again.
+func (p *Requests) pack(requests []Request) {
+	p.reset()
+	p.N = len(requests)
 	var seq, sent int64
-	column := func(value func(*Request) int64) []int64 { return pack(requests, value) }
-	p.Seq = column(func(r *Request) int64 { d := int64(r.Seq) - seq; seq = int64(r.Seq); return d })
-	p.Sent = column(func(r *Request) int64 { d := int64(r.Sent) - sent; sent = int64(r.Sent); return d })
-	p.Took = column(func(r *Request) int64 { return int64(r.Done - r.Sent) })
-	p.Connect = column(func(r *Request) int64 { return int64(r.Connect) })
-	p.Bytes = column(func(r *Request) int64 { return r.Bytes })
-	p.Status = column(func(r *Request) int64 { return int64(r.Status) })
-	p.Retransmits = column(func(r *Request) int64 { return int64(r.Retransmits) })
-	p.Reused = column(func(r *Request) int64 { return btoi(r.Reused) })
 	for i := range requests {
 		r := &requests[i]
+		p.Seq = append(p.Seq, int64(r.Seq)-seq)
+		p.Sent = append(p.Sent, int64(r.Sent)-sent)
+		p.Took = append(p.Took, int64(r.Done-r.Sent))
+		p.Connect = append(p.Connect, int64(r.Connect))
+		p.Bytes = append(p.Bytes, r.Bytes)
+		p.Status = append(p.Status, int64(r.Status))
+		p.Retransmits = append(p.Retransmits, int64(r.Retransmits))
+		p.Reused = append(p.Reused, btoi(r.Reused))
+		seq, sent = int64(r.Seq), int64(r.Sent)
 		if r.Outcome != OK {
 			if p.Outcome == nil {
-				p.Outcome = map[Outcome][]int{}
+				p.Outcome = map[Outcome][]int64{}
 			}
-			p.Outcome[r.Outcome] = append(p.Outcome[r.Outcome], i)
+			p.Outcome[r.Outcome] = append(p.Outcome[r.Outcome], int64(i))
 		}
 		if r.Hidden {
-			p.Hidden = append(p.Hidden, i)
+			p.Hidden = append(p.Hidden, int64(i))
 		}
 	}
-	return p
+	for _, c := range p.columns() {
+		*c.values = shorten(*c.values)
+	}
+}
+
+// reset empties p and keeps its memory.
+func (p *Requests) reset() {
+	p.N, p.Hidden = 0, p.Hidden[:0]
+	for _, c := range p.columns() {
+		*c.values = (*c.values)[:0]
+	}
+	clear(p.Outcome)
 }
 
 // Unpack appends the requests of the columns to dst.
@@ -73,11 +103,13 @@ func (p *Requests) Unpack(dst []Request) ([]Request, error) {
 		return dst, err
 	}
 	base := len(dst)
+	dst = slices.Grow(dst, p.N)[:base+p.N]
+	rows := dst[base:]
 	var seq, sent int64
-	for i := range p.N {
+	for i := range rows {
 		seq += at(p.Seq, i)
 		sent += at(p.Sent, i)
-		dst = append(dst, Request{
+		rows[i] = Request{
 			Seq:         uint64(seq),
 			Sent:        time.Duration(sent),
 			Done:        time.Duration(sent + at(p.Took, i)),
@@ -86,15 +118,15 @@ func (p *Requests) Unpack(dst []Request) ([]Request, error) {
 			Status:      int(at(p.Status, i)),
 			Retransmits: int(at(p.Retransmits, i)),
 			Reused:      at(p.Reused, i) != 0,
-		})
+		}
 	}
 	for outcome, positions := range p.Outcome {
 		for _, i := range positions {
-			dst[base+i].Outcome = outcome
+			rows[i].Outcome = outcome
 		}
 	}
 	for _, i := range p.Hidden {
-		dst[base+i].Hidden = true
+		rows[i].Hidden = true
 	}
 	return dst, nil
 }
@@ -106,40 +138,40 @@ func (p *Requests) check() error {
 	if p.N < 0 || p.N > maxPacked {
 		return fmt.Errorf("requests: n is %d, must be 0 to %d", p.N, maxPacked)
 	}
-	columns := map[string][]int64{"seq": p.Seq, "sent": p.Sent, "took": p.Took, "connect": p.Connect, "bytes": p.Bytes,
-		"status": p.Status, "retransmits": p.Retransmits, "reused": p.Reused}
-	for name, c := range columns {
-		if len(c) > 1 && len(c) != p.N {
-			return fmt.Errorf("requests: column %s has %d values for %d requests", name, len(c), p.N)
+	for _, c := range p.columns() {
+		if n := len(*c.values); n > 1 && n != p.N {
+			return fmt.Errorf("requests: column %s has %d values for %d requests", c.name, n, p.N)
 		}
 	}
-	positions := append([]int(nil), p.Hidden...)
-	for _, is := range p.Outcome {
-		positions = append(positions, is...)
+	if err := p.checkPositions(p.Hidden); err != nil {
+		return err
 	}
+	for _, positions := range p.Outcome {
+		if err := p.checkPositions(positions); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Requests) checkPositions(positions []int64) error {
 	for _, i := range positions {
-		if i < 0 || i >= p.N {
+		if i < 0 || i >= int64(p.N) {
 			return fmt.Errorf("requests: position %d is outside 0 to %d", i, p.N-1)
 		}
 	}
 	return nil
 }
 
-func pack(requests []Request, value func(*Request) int64) []int64 {
-	if len(requests) == 0 {
-		return nil
+// shorten leaves of a column what must be written: one value where all are the same, and none where all are 0.
+func shorten(column []int64) []int64 {
+	for _, v := range column {
+		if v != column[0] {
+			return column
+		}
 	}
-	column := make([]int64, len(requests))
-	same := true
-	for i := range requests {
-		column[i] = value(&requests[i])
-		same = same && column[i] == column[0]
-	}
-	if !same {
-		return column
-	}
-	if column[0] == 0 {
-		return nil
+	if len(column) == 0 || column[0] == 0 {
+		return column[:0]
 	}
 	return column[:1]
 }

@@ -53,8 +53,8 @@ func TestUnpackRefusesDamagedColumns(t *testing.T) {
 		"column too short":  {N: 3, Seq: []int64{1, 2}},
 		"negative n":        {N: -1},
 		"huge n":            {N: 1 << 40},
-		"position outside":  {N: 2, Outcome: map[Outcome][]int{Reset: {2}}},
-		"negative position": {N: 2, Hidden: []int{-1}},
+		"position outside":  {N: 2, Outcome: map[Outcome][]int64{Reset: {2}}},
+		"negative position": {N: 2, Hidden: []int64{-1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := p.Unpack(nil); err == nil {
@@ -284,32 +284,6 @@ func FuzzReader(f *testing.F) {
 			t.Fatal("reading never ends without io.EOF or an error")
 		}
 	})
-}
-
-func BenchmarkRecorder(b *testing.B) {
-	r, err := NewRecorder(io.Discard, NewClock(), Header{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for i := range b.N {
-		r.Request(Request{Seq: uint64(i), Sent: time.Duration(i) * 1000, Done: time.Duration(i)*1000 + 12345, Status: 200})
-	}
-	b.StopTimer()
-	if err := r.Close(End{}); err != nil {
-		b.Fatal(err)
-	}
-}
-
-func BenchmarkRead(b *testing.B) {
-	file, requests := record(b, 200_000)
-	b.ReportMetric(float64(len(file))/float64(len(requests)), "bytes/request")
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := readAll(bytes.NewReader(file)); err != io.EOF {
-			b.Fatal(err)
-		}
-	}
 }
 
 func ExampleRequests() {

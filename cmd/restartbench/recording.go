@@ -73,7 +73,11 @@ func overwriteRunFile(name string) (*os.File, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && info.Mode().IsRegular() && info.Size() > 0 {
-		if _, err := timeline.NewReader(f); errors.Is(err, timeline.ErrNotRunFile) {
+		r, err := timeline.NewReader(f)
+		if err == nil {
+			r.Close()
+		}
+		if errors.Is(err, timeline.ErrNotRunFile) {
 			f.Close()
 			return nil, fmt.Errorf("--record: %s exists and is not a run file: choose another name", name)
 		}

@@ -138,7 +138,7 @@ func newReportCmd() *cobra.Command {
 
 // analyze is the one path from a run file to its report, for run and report alike.
 func analyze(file string) (*report.Report, error) {
-	f, err := os.Open(file)
+	f, err := openRunFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("reading run file: %w", err)
 	}
@@ -153,6 +153,31 @@ func analyze(file string) (*report.Report, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return rep, nil
+}
+
+// openRunFile opens a run file so that it can be read several times. What comes through a pipe, as from a shell's <(…), is put
+// into a file that has no name.
+func openRunFile(file string) (*os.File, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.Seek(0, io.SeekCurrent); err == nil {
+		return f, nil
+	}
+	defer f.Close()
+	kept, err := os.CreateTemp("", "restartbench-*")
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.Copy(kept, f)
+	if err == nil {
+		_, err = kept.Seek(0, io.SeekStart)
+	}
+	if err = errors.Join(err, os.Remove(kept.Name())); err != nil {
+		return nil, errors.Join(err, kept.Close())
+	}
+	return kept, nil
 }
 
 // verdict is the exit code for reports, as an error: one failure makes all fail, else one inconclusive makes all inconclusive.
