@@ -68,6 +68,7 @@ type Bench struct {
 	unitType  string   // Type= of the unit that is restarted
 	progress  progress
 	units     *unitEvents
+	warnings  []string // of the load
 
 	dir string // private, of this run: {{dir}}
 }
@@ -98,6 +99,9 @@ func (b *Bench) prepare(s *scenarios.Scenario, program Program) (err error) {
 	if b.config, err = loadConfig(b.scenario, program.Name); err != nil {
 		return err
 	}
+	if b.config, b.warnings, err = b.config.Fit(limits(b.config.Targets)); err != nil {
+		return err
+	}
 	if err := b.manage(program); err != nil {
 		return err
 	}
@@ -117,7 +121,7 @@ func (b *Bench) prepare(s *scenarios.Scenario, program Program) (err error) {
 func (b *Bench) describe() error {
 	s := b.scenario
 	b.tested, b.unitType = sortedKeys(s.Units), ""
-	if text, ok := s.Units[s.Restart.Unit]; ok {
+	if text, ok := s.Units[watched(s)]; ok {
 		b.unitType = serviceType(text)
 	}
 	m, ok := b.manager.(*supervised)
@@ -166,7 +170,7 @@ func (b *Bench) Header(tool string) timeline.Header {
 		Units: b.tested, Type: b.unitType,
 	}
 	if b.manager != nil {
-		h.Unit = s.Restart.Unit
+		h.Unit = watched(s)
 	}
 	return timeline.Header{Tool: tool, Host: host(), Scenario: h}
 }
@@ -197,6 +201,9 @@ func (b *Bench) Run(ctx context.Context, record *timeline.Recorder) (err error) 
 		if err := b.manager.Start(ctx); err != nil {
 			return err
 		}
+	}
+	for _, text := range b.warnings {
+		record.Emit(timeline.Event{Warning: &timeline.Warning{At: b.clock.Now(), Source: "load", Text: text}})
 	}
 	traffic := load.New(b.config, b.clock, record)
 	address, err := b.reach(ctx, traffic)
@@ -308,7 +315,7 @@ func (b *Bench) observe(ctx context.Context, emit func(timeline.Event)) (stop fu
 	var once sync.Once
 	watched := func(e timeline.Event) {
 		emit(e)
-		if e.Gap != nil || e.Unit != nil && e.Unit.Name == b.scenario.Restart.Unit {
+		if e.Gap != nil || e.Unit != nil && e.Unit.Name == watched(b.scenario) {
 			once.Do(func() { close(seen) })
 		}
 	}
@@ -363,6 +370,7 @@ func loadConfig(s *scenarios.Scenario, agent string) (load.Config, error) {
 		UnixSocket:  s.Load.UnixSocket,
 		TLS:         tls,
 		UserAgent:   agent,
+		MaxInFlight: s.Load.MaxInFlight,
 	}, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
 
 	"github.com/restartbench/restartbench/bench/systemd"
 	"github.com/restartbench/restartbench/bench/systemd/private"
@@ -31,7 +32,7 @@ func newSystemd(s *scenarios.Scenario, b *Bench, program Program) (Manager, erro
 		Bus:      systemd.Bus{User: b.kind == scenarios.ManagerUser},
 		Clock:    b.clock,
 		Files:    s.Units,
-		Unit:     s.Restart.Unit,
+		Unit:     watched(s),
 		Action:   action,
 		Signal:   signal,
 		Override: systemd.Override{Socket: s.Override.Socket, Service: s.Override.Service},
@@ -42,6 +43,20 @@ func newSystemd(s *scenarios.Scenario, b *Bench, program Program) (Manager, erro
 	}
 	m.Units, err = systemd.New(m.config)
 	return m, err
+}
+
+// watched is the service that a run is about, which its manager looks up and its observers wait for: the one that is
+// restarted, or, when nothing is to be restarted, the existing one or the first of the scenario's own.
+func watched(s *scenarios.Scenario) string {
+	if s.Restart.Unit != "" || s.Restart.Action != scenarios.ActionNone {
+		return s.Restart.Unit
+	}
+	for _, name := range sortedKeys(s.Units) {
+		if strings.HasSuffix(name, ".service") {
+			return name
+		}
+	}
+	return s.Service
 }
 
 // Start boots the private systemd if that is to be, and brings the units up.

@@ -13,7 +13,7 @@ func TestDemoIsALadder(t *testing.T) {
 	for _, s := range Demo() {
 		names = append(names, s.Name)
 		wall := time.Duration(s.Warmup + s.Load.Duration)
-		if wall > 8*time.Second || s.Load.Rate != 200 || s.Load.Connections != ConnectionsMixed || time.Duration(s.Restart.At) != 2*time.Second {
+		if wall > 5*time.Second || s.Load.Rate != 200 || s.Load.Connections != ConnectionsMixed || time.Duration(s.Restart.At) != time.Second {
 			t.Errorf("%s is not like the others, or takes too long: %v", s.Name, wall)
 		}
 		if !strings.Contains(s.Units["app.service"], "--start-delay 250ms --work 20ms") {

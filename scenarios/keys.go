@@ -69,6 +69,10 @@ var keys = []key{
 	{path: "load.body", aka: []string{"data", "payload"}, doc: "The body of each request. `method` must be given with it. No placeholders."},
 	{path: "load.timeout", def: "5s", low: "1ms", high: "1h",
 		doc: "The longest that one request may take, from connecting to the last byte of the answer."},
+	{path: "load.max_in_flight", low: "1", high: "1000000", defNote: "20000, or what the limits on descriptors and ports allow",
+		aka: []string{"max_connections", "workers", "concurrency"},
+		doc: "The most requests under way at once. When a service stalls for so long that they are, a request that is due waits until " +
+			"another has ended; the report says how many did."},
 	{path: "load.expect_status", low: "100", high: "599", aka: []string{"status", "statuses", "expect"}, defNote: "any status below 500",
 		doc: "The statuses that count as ok. A complete answer with another status below 500 counts as http_unexpected."},
 	{path: "load.unix_socket", pattern: `^(/|\{\{)`, aka: []string{"socket", "unix"},

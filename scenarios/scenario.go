@@ -52,6 +52,7 @@ type Load struct {
 	Headers      map[string]string `yaml:"headers,omitempty"`       // added to each request
 	Body         string            `yaml:"body,omitempty"`          // of each request
 	Timeout      Duration          `yaml:"timeout,omitempty"`       // of one request, connect to last byte
+	MaxInFlight  int               `yaml:"max_in_flight,omitempty"` // requests under way at once
 	ExpectStatus []int             `yaml:"expect_status,omitempty"` // complete answers with another status count as http_unexpected
 	UnixSocket   string            `yaml:"unix_socket,omitempty"`   // connect here, whatever the URL's host says
 	TLS          TLS               `yaml:"tls,omitempty"`

@@ -81,7 +81,9 @@ var answers = []struct {
 		want: timeline.Truncated, code: 200, bytes: 2},
 }
 
-func TestAnswers(t *testing.T) {
+func TestAnswers(t *testing.T) { eachWay(t, testAnswers) }
+
+func testAnswers(t *testing.T, newClient makeClient) {
 	for _, tt := range answers {
 		t.Run(tt.name, func(t *testing.T) {
 			url := serve(t, func(p *peer) {
@@ -101,6 +103,9 @@ func TestAnswers(t *testing.T) {
 			if r.Outcome != tt.want || r.Status != tt.code || r.Bytes != tt.bytes || r.Reused {
 				t.Errorf("got %s", describe(r))
 			}
+			if tt.close {
+				waitSpoilt(t, c)
+			}
 			if again := c.send(t); again.Reused != tt.reuse || again.Outcome != tt.want {
 				t.Errorf("the next request: %s, want reused %t", describe(again), tt.reuse)
 			}
@@ -108,7 +113,9 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-func TestBodiesAreNotKeptInMemory(t *testing.T) {
+func TestBodiesAreNotKeptInMemory(t *testing.T) { eachWay(t, testBodiesAreNotKeptInMemory) }
+
+func testBodiesAreNotKeptInMemory(t *testing.T, newClient makeClient) {
 	const size = 32 << 20
 	block := make([]byte, 64<<10)
 	url := serve(t, func(p *peer) {
@@ -139,7 +146,9 @@ type seen struct {
 	close                           bool
 }
 
-func TestRequestsAsTheServerSeesThem(t *testing.T) {
+func TestRequestsAsTheServerSeesThem(t *testing.T) { eachWay(t, testRequestsAsTheServerSeesThem) }
+
+func testRequestsAsTheServerSeesThem(t *testing.T, newClient makeClient) {
 	got := make(chan seen, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -186,6 +195,10 @@ func TestRequestsAsTheServerSeesThem(t *testing.T) {
 }
 
 func TestRequestCarriesNumberAndCredentials(t *testing.T) {
+	eachWay(t, testRequestCarriesNumberAndCredentials)
+}
+
+func testRequestCarriesNumberAndCredentials(t *testing.T, newClient makeClient) {
 	heads := make(chan http.Header, 10)
 	url := serve(t, func(p *peer) {
 		for req := p.request(); req != nil; req = p.request() {
@@ -203,7 +216,9 @@ func TestRequestCarriesNumberAndCredentials(t *testing.T) {
 	}
 }
 
-func TestNetHTTPServer(t *testing.T) {
+func TestNetHTTPServer(t *testing.T) { eachWay(t, testNetHTTPServer) }
+
+func testNetHTTPServer(t *testing.T, newClient makeClient) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/plain", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "plain") })
 	mux.HandleFunc("/chunked", func(w http.ResponseWriter, r *http.Request) {
@@ -267,7 +282,9 @@ func TestNetHTTPServer(t *testing.T) {
 
 const tooLarge = "HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
 
-func TestAnswerBeforeTheBodyIsRead(t *testing.T) {
+func TestAnswerBeforeTheBodyIsRead(t *testing.T) { eachWay(t, testAnswerBeforeTheBodyIsRead) }
+
+func testAnswerBeforeTheBodyIsRead(t *testing.T, newClient makeClient) {
 	header := func(p *peer) bool { _, err := http.ReadRequest(p.r); return err == nil }
 	for name, talk := range map[string]func(*peer, <-chan struct{}){
 		"and close": func(p *peer, _ <-chan struct{}) {
@@ -303,6 +320,10 @@ func TestAnswerBeforeTheBodyIsRead(t *testing.T) {
 }
 
 func TestLongBodiesArriveWholeOnOneConnection(t *testing.T) {
+	eachWay(t, testLongBodiesArriveWholeOnOneConnection)
+}
+
+func testLongBodiesArriveWholeOnOneConnection(t *testing.T, newClient makeClient) {
 	lengths := make(chan int64, 10)
 	url := serve(t, func(p *peer) {
 		for {
@@ -327,7 +348,9 @@ func TestLongBodiesArriveWholeOnOneConnection(t *testing.T) {
 	}
 }
 
-func TestExpectStatus(t *testing.T) {
+func TestExpectStatus(t *testing.T) { eachWay(t, testExpectStatus) }
+
+func testExpectStatus(t *testing.T, newClient makeClient) {
 	for _, tt := range []struct {
 		status int
 		expect []int

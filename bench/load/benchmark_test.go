@@ -35,16 +35,16 @@ func BenchmarkRoundTrip(b *testing.B) {
 		b.Run(string(connections), func(b *testing.B) {
 			cfg := get(url)
 			cfg.Connections = connections
-			c := newClient(b, cfg)
+			c := newLaneClient(b, cfg)
 			c.ended = func(r timeline.Request) {
 				if r.Outcome != timeline.OK {
 					b.Error(describe(r))
 				}
 			}
-			tick := &http.Request{Header: http.Header{seqHeader: {"1"}}}
 			b.ReportAllocs()
 			for b.Loop() {
-				c.RoundTrip(tick)
+				c.lane.send(1, c.clock.Now())
+				c.lane.drain()
 			}
 		})
 	}

@@ -76,13 +76,17 @@ func (c *conn) alive() bool {
 	if err != nil {
 		return false
 	}
-	var n int
-	var peekErr error
-	var b [1]byte
+	alive := false
 	err = raw.Read(func(fd uintptr) bool {
-		n, _, peekErr = unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		alive = untouched(int(fd))
 		return true
 	})
-	// Anything that came unasked is either a goodbye (408, close_notify) or out of step.
-	return err == nil && n <= 0 && errors.Is(peekErr, unix.EAGAIN)
+	return err == nil && alive
+}
+
+// untouched says that nothing has come on an idle connection. What comes unasked is a goodbye (FIN, 408, close_notify) or out
+// of step.
+func untouched(fd int) bool {
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+	return n == 0 && err == nil
 }

@@ -46,11 +46,24 @@ func (d *dialer) dial(to target, deadline time.Time) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	c, err := d.adopt(socket, to, nil, deadline)
+	if err != nil {
+		return nil, err
+	}
+	c.synRetransmits = synRetransmits(socket)
+	return c, nil
+}
+
+// adopt takes charge of a connection, of which got has been read already.
+func (d *dialer) adopt(socket net.Conn, to target, got []byte, deadline time.Time) (*conn, error) {
 	if err := socket.SetDeadline(deadline); err != nil {
 		socket.Close()
 		return nil, err
 	}
-	c := &conn{Conn: socket, socket: socket, to: to, headerLeft: -1, synRetransmits: synRetransmits(socket)}
+	c := &conn{Conn: socket, socket: socket, to: to, headerLeft: -1}
+	if len(got) > 0 {
+		c.Conn = &prefixed{socket, got}
+	}
 	if to.tls {
 		c.Conn = tls.Client(socket, d.config(to))
 	}
@@ -97,6 +110,21 @@ func (d *dialer) ip(to target) string {
 		return ip
 	}
 	return to.host
+}
+
+// prefixed is a connection of which something has been read already.
+type prefixed struct {
+	net.Conn
+	got []byte
+}
+
+func (a *prefixed) Read(p []byte) (int, error) {
+	if len(a.got) == 0 {
+		return a.Conn.Read(p)
+	}
+	n := copy(p, a.got)
+	a.got = a.got[n:]
+	return n, nil
 }
 
 // hangUp closes a connection that is in order.

@@ -3,17 +3,20 @@
 // What flows in: a Config. What flows out: one timeline.Request for every request sent, to a Recorder, and the schedule
 // they were due by (timeline.Load and timeline.LoadEnd).
 //
-// vegeta's Attacker does the sending. The pacer, the targets and the transport are our own: the pacer so that the
-// schedule is known (vegeta notes when a worker took a request up, not when it was due), the transport so that nothing
-// is hidden (net/http's retries requests on kept-alive connections that died). Nothing here ever retries.
+// vegeta's Attacker runs the attack. The pacer, the lanes and the transport are our own: the pacer so that the schedule is
+// known (vegeta notes when a worker took a request up, not when it was due), lanes and transport so that nothing is hidden
+// (net/http's retries requests on kept-alive connections that died) and little is spent (see lane). Nothing here ever retries.
 package load
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -44,11 +47,25 @@ type Config struct {
 	UnixSocket  string        // connect here, whatever the URLs say
 	TLS         *tls.Config   // for https targets; nil: the system's authorities
 	UserAgent   string        // sent unless a target has its own
+	MaxInFlight int           // requests under way at once, at least 1; 0: DefaultMaxInFlight
+	Lanes       int           // goroutines that send, at least 1; 0: as many as the rate takes
 }
 
-// MaxInFlight bounds the requests under way at once. At the bound requests go out late, which the recorded send times
-// show; none is left out.
-const MaxInFlight = 20_000
+// DefaultMaxInFlight bounds the requests under way at once. At the bound a request waits until another has ended. It goes out
+// late then, which its send time shows and LoadEnd.Waited counts; none is left out. As places get free only with answers,
+// what has piled up never goes out faster than the service answers.
+const DefaultMaxInFlight = 20_000
+
+// perLane is the rate up to which one lane sends without help: half of what it can on common machines.
+const perLane = 20_000
+
+// lanes is how many goroutines send. Half of the processors are left to others.
+func (c Config) lanes() int {
+	if c.Lanes > 0 {
+		return c.Lanes
+	}
+	return max(1, min(int(math.Ceil(c.Rate/perLane)), runtime.GOMAXPROCS(0)/2))
+}
 
 // Recorder takes what was measured. Its methods must not block.
 type Recorder interface {
@@ -67,6 +84,8 @@ type Load struct {
 	transport *transport
 	lookup    func(ctx context.Context, host string) ([]string, error) // addresses, the preferred first
 	progress  progress
+	moved     context.Context // done when the end of the load has moved
+	endMoved  context.CancelFunc
 }
 
 // Progress counts what has ended so far.
@@ -77,8 +96,11 @@ type progress struct{ sent, ok, dropped atomic.Uint64 }
 // New prepares a load, and sends nothing yet. That a target cannot be sent is for Probe, Began and Run to say.
 func New(cfg Config, clock timeline.Clock, record Recorder) *Load {
 	l := &Load{cfg: cfg, clock: clock, record: record, lookup: net.DefaultResolver.LookupHost}
+	l.moved, l.endMoved = context.WithCancel(context.Background())
 	l.requests, l.err = prepareAll(cfg)
+	l.cfg.MaxInFlight = cmp.Or(cfg.MaxInFlight, DefaultMaxInFlight)
 	l.pacer = newPacer(clock, cfg.Rate, cfg.Warmup, cfg.Duration)
+	l.pacer.schedule.MaxInFlight = l.cfg.MaxInFlight
 	l.transport = newTransport(cfg, l.requests, clock, l.ended)
 	return l
 }
@@ -118,7 +140,10 @@ func (l *Load) Began(ctx context.Context) (timeline.Load, error) {
 func (l *Load) Hold() { l.pacer.hold() }
 
 // Release ends the load after its Duration, but not before more time has passed from now on.
-func (l *Load) Release(more time.Duration) { l.pacer.release(l.clock.Now() + more) }
+func (l *Load) Release(more time.Duration) {
+	l.pacer.release(l.clock.Now() + more)
+	l.endMoved()
+}
 
 // Progress counts what has ended so far, warm-up included.
 func (l *Load) Progress() Progress {
@@ -131,56 +156,55 @@ func (l *Load) Run(ctx context.Context) error {
 	if l.err != nil {
 		return l.err
 	}
+	lanes, err := newLanes(l.transport, l.pacer, l.cfg.lanes(), l.cfg.MaxInFlight)
+	if err != nil {
+		return err
+	}
+	n := uint64(len(lanes.all))
 	attacker := vegeta.NewAttacker(
-		vegeta.MaxWorkers(MaxInFlight),
+		vegeta.Workers(n),
+		vegeta.MaxWorkers(n),
 		vegeta.MaxBody(0),
-		vegeta.Client(&http.Client{Transport: l.transport}), // last: it replaces the whole client
+		vegeta.Client(&http.Client{Transport: lanes}), // last: it replaces the whole client
 	)
+	defer lanes.close()
 	defer l.transport.close()
-	defer l.abortWhenDone(ctx, attacker)()
+	defer whenDone(l.moved, lanes.poke)()
+	defer whenDone(ctx, func() {
+		l.pacer.stop()
+		attacker.Stop()
+		l.transport.abort()
+		lanes.poke()
+	})()
 
-	var results uint64
-	var failure string
-	for r := range attacker.Attack(tick, l.pacer, 0, "") {
-		results++
-		if r.Error != "" && failure == "" {
-			failure = r.Error
+	for r := range attacker.Attack(hit, lanes, 0, "") {
+		if r.Error != "" && err == nil {
+			err = fmt.Errorf("vegeta's attack: %s", r.Error)
 		}
 	}
-	l.finish(results, failure)
-	return ctx.Err()
+	lanes.drain()
+	sent, waited := lanes.sent()
+	l.record.Emit(timeline.Event{LoadEnd: &timeline.LoadEnd{At: l.clock.Now(), Scheduled: l.pacer.scheduled(sent), Waited: waited}})
+	return cmp.Or(ctx.Err(), err)
 }
 
-// tick is what vegeta is told to send. The transport knows better.
-func tick(t *vegeta.Target) error {
+// hit is what vegeta is told to send. The lanes know better.
+func hit(t *vegeta.Target) error {
 	t.Method, t.URL = http.MethodGet, "http://target.invalid/"
 	return nil
 }
 
-// abortWhenDone ends everything when ctx is done. The function it returns ends that, and waits for it.
-func (l *Load) abortWhenDone(ctx context.Context, attacker *vegeta.Attacker) (release func()) {
-	aborted := make(chan struct{})
+// whenDone does something when ctx is done. The function it returns ends that, or waits for it.
+func whenDone(ctx context.Context, do func()) (release func()) {
+	did := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		defer close(aborted)
-		l.pacer.stop()
-		attacker.Stop()
-		l.transport.abort()
+		defer close(did)
+		do()
 	})
 	return func() {
 		if !stop() {
-			<-aborted
+			<-did
 		}
-	}
-}
-
-// finish records the end of the schedule, and a gap where the attacker gave up requests that never reached the
-// transport: they must not be missing in silence.
-func (l *Load) finish(results uint64, failure string) {
-	now := l.clock.Now()
-	l.record.Emit(timeline.Event{LoadEnd: &timeline.LoadEnd{At: now, Scheduled: l.pacer.scheduled()}})
-	if ended := l.progress.sent.Load(); ended < results {
-		l.record.Emit(timeline.Event{Gap: &timeline.Gap{Observer: "load", From: l.pacer.schedule.Began, To: now,
-			Lost: results - ended, Why: fmt.Sprintf("requests that could not be sent, the first failure: %s", failure)}})
 	}
 }
 

@@ -54,6 +54,8 @@ func TestRunSendsEveryRequestOnceToTheTargetWhoseTurnItIs(t *testing.T) {
 	if schedule.Warmup != 300 || schedule.Rate != 3000 || record.end.Scheduled != want || len(record.requests) != want || len(record.gaps) > 0 {
 		t.Errorf("schedule %+v, end %+v, %d recorded, gaps %v", schedule, record.end, len(record.requests), record.gaps)
 	}
+	got.mu.Lock()
+	defer got.mu.Unlock()
 	for seq := range uint64(want) {
 		path := fmt.Sprintf("/%d", seq%3)
 		if seq/3%2 == 0 {
@@ -106,6 +108,26 @@ func TestHoldKeepsALoadGoing(t *testing.T) {
 	}
 	if got := uint64(len(record.requests)); got != record.end.Scheduled || got < 70 {
 		t.Errorf("%d recorded, %d scheduled", got, record.end.Scheduled)
+	}
+}
+
+func TestReleaseEndsALongWait(t *testing.T) {
+	cfg := get(serve(t, answering))
+	cfg.Rate, cfg.Duration, cfg.Timeout = 0.01, 10*time.Millisecond, patience
+	record := &log{}
+	l := New(cfg, timeline.NewClock(), record)
+	l.Hold()
+	ended := make(chan error)
+	go func() { ended <- l.Run(t.Context()) }()
+	eventually(t, "the first request ends", func() bool { return l.Progress().Sent == 1 })
+	l.Release(0)
+	select {
+	case err := <-ended:
+		if err != nil || record.end.Scheduled != 1 {
+			t.Error(err, record.end)
+		}
+	case <-time.After(patience): // the second request is due after 100 s
+		t.Error("the load goes on")
 	}
 }
 
@@ -231,6 +253,10 @@ func TestProbeEndsWithItsContextAndLeavesTheLoadAlone(t *testing.T) {
 // A connection that the server closes with the next request on its way is a drop. net/http's client sends the request
 // again and calls it a success, and so does everything that is built on it.
 func TestCollisionThatADefaultClientHides(t *testing.T) {
+	eachWay(t, testCollisionThatADefaultClientHides)
+}
+
+func testCollisionThatADefaultClientHides(t *testing.T, newClient makeClient) {
 	for name, end := range map[string]func(*peer){"eof": func(p *peer) { p.Close() }, "reset": func(p *peer) { p.reset() }} {
 		t.Run(name, func(t *testing.T) {
 			killed := make(chan bool, 10)

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -32,12 +31,22 @@ func TestMain(m *testing.M) {
 // patience bounds every wait for something that must happen.
 const patience = 10 * time.Second
 
-// client sends requests one by one through a transport, as vegeta's workers do.
+// client sends requests one by one: through a lane, or through the transport alone.
 type client struct {
 	*transport
+	lane *lane
 	mu   sync.Mutex
 	seq  uint64
 	last map[uint64]timeline.Request
+}
+
+type makeClient func(t testing.TB, cfg Config) *client
+
+// eachWay tests both ways in which requests are sent: by a lane, which hands over what it must, and by the transport, which
+// takes all that is handed over.
+func eachWay(t *testing.T, test func(*testing.T, makeClient)) {
+	t.Run("lane", func(t *testing.T) { test(t, newLaneClient) })
+	t.Run("transport", func(t *testing.T) { test(t, newClient) })
 }
 
 func newClient(t testing.TB, cfg Config) *client {
@@ -59,33 +68,60 @@ func newClient(t testing.TB, cfg Config) *client {
 	return c
 }
 
+func newLaneClient(t testing.TB, cfg Config) *client {
+	t.Helper()
+	c := newClient(t, cfg)
+	l, err := newLane(c.transport, newPacer(c.clock, 1, 0, 0), 0, 1, DefaultMaxInFlight)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.lane = l
+	t.Cleanup(func() {
+		l.drain()
+		l.close()
+	})
+	return c
+}
+
 func withRate(cfg Config) Config {
 	cfg.Rate = 1
 	return cfg
 }
 
-// send sends the next request and returns what was recorded of it. It may be called from any goroutine.
+// send sends the next request and returns what was recorded of it.
 func (c *client) send(t testing.TB) timeline.Request {
 	t.Helper()
-	c.mu.Lock()
-	seq := c.seq
-	c.seq++
-	c.mu.Unlock()
-	tick := &http.Request{Header: http.Header{seqHeader: {strconv.FormatUint(seq, 10)}}}
-	res, err := c.RoundTrip(tick)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	r, ok := c.last[seq]
-	if !ok {
-		t.Fatalf("request %d was not recorded (%v)", seq, err)
+	return c.together(t, 1)[0]
+}
+
+// together sends the next n requests at once.
+func (c *client) together(t testing.TB, n int) (all []timeline.Request) {
+	t.Helper()
+	first := c.seq
+	c.seq += uint64(n)
+	var handed sync.WaitGroup
+	for seq := first; seq < c.seq; seq++ {
+		if c.lane != nil {
+			c.lane.send(seq, c.clock.Now())
+		} else {
+			handed.Go(func() { c.whole(c.requests[seq%uint64(len(c.requests))], seq, c.clock.Now()) })
+		}
 	}
-	if err == nil && res.StatusCode != r.Status {
-		t.Errorf("vegeta is told status %d, recorded is %d", res.StatusCode, r.Status)
+	if c.lane != nil {
+		c.lane.drain()
 	}
-	if r.Done < r.Sent {
-		t.Errorf("request %d was done %v before it was sent", seq, r.Sent-r.Done)
+	handed.Wait()
+	for seq := first; seq < c.seq; seq++ {
+		r, ok := c.last[seq]
+		if !ok {
+			t.Fatalf("request %d was not recorded", seq)
+		}
+		if r.Done < r.Sent {
+			t.Errorf("request %d was done %v before it was sent", seq, r.Sent-r.Done)
+		}
+		all = append(all, r)
 	}
-	return r
+	return all
 }
 
 // get is a keep-alive load of one URL.

@@ -82,7 +82,9 @@ func startNginx(t *testing.T) string {
 	return "http://" + l.Addr().String()
 }
 
-func TestNginx(t *testing.T) {
+func TestNginx(t *testing.T) { eachWay(t, testNginx) }
+
+func testNginx(t *testing.T, newClient makeClient) {
 	base := startNginx(t)
 	compressed := http.Header{"Accept-Encoding": {"gzip"}} // makes nginx send chunks, as it does not know the length
 	for _, tt := range []struct {

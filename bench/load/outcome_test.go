@@ -76,7 +76,9 @@ func fill(t testing.TB, l net.Listener) {
 	t.Fatal("the accept queue never gets full")
 }
 
-func TestConnectOutcomes(t *testing.T) {
+func TestConnectOutcomes(t *testing.T) { eachWay(t, testConnectOutcomes) }
+
+func testConnectOutcomes(t *testing.T, newClient makeClient) {
 	gone := func(l net.Listener) string { l.Close(); return l.Addr().String() }
 	for _, tt := range []struct {
 		name string
@@ -119,7 +121,9 @@ func TestConnectOutcomes(t *testing.T) {
 	}
 }
 
-func TestUnixSocketWithoutPermission(t *testing.T) {
+func TestUnixSocketWithoutPermission(t *testing.T) { eachWay(t, testUnixSocketWithoutPermission) }
+
+func testUnixSocketWithoutPermission(t *testing.T, newClient makeClient) {
 	if os.Geteuid() == 0 {
 		t.Skip("root may use any socket")
 	}
@@ -134,7 +138,9 @@ func TestUnixSocketWithoutPermission(t *testing.T) {
 }
 
 // Each provocation is made on a connection's first request and on its second.
-func TestAnswerOutcomes(t *testing.T) {
+func TestAnswerOutcomes(t *testing.T) { eachWay(t, testAnswerOutcomes) }
+
+func testAnswerOutcomes(t *testing.T, newClient makeClient) {
 	partial := func(text string, end func(*peer)) func(*peer) {
 		return func(p *peer) { p.answer(text); end(p) }
 	}
@@ -190,7 +196,9 @@ func TestAnswerOutcomes(t *testing.T) {
 	}
 }
 
-func TestResetInsideTheHeader(t *testing.T) {
+func TestResetInsideTheHeader(t *testing.T) { eachWay(t, testResetInsideTheHeader) }
+
+func testResetInsideTheHeader(t *testing.T, newClient makeClient) {
 	url := serve(t, func(p *peer) {
 		p.request()
 		p.answer("HTTP/1.1 200")
@@ -203,6 +211,10 @@ func TestResetInsideTheHeader(t *testing.T) {
 }
 
 func TestOnlyReplayableRequestsAreHidden(t *testing.T) {
+	eachWay(t, testOnlyReplayableRequestsAreHidden)
+}
+
+func testOnlyReplayableRequestsAreHidden(t *testing.T, newClient makeClient) {
 	for _, tt := range []struct {
 		method string
 		header string
@@ -258,7 +270,9 @@ func synSent(t *testing.T, port int) bool {
 	return false
 }
 
-func TestSYNRetransmits(t *testing.T) {
+func TestSYNRetransmits(t *testing.T) { eachWay(t, testSYNRetransmits) }
+
+func testSYNRetransmits(t *testing.T, newClient makeClient) {
 	if _, err := os.Stat("/proc/net/tcp"); err != nil {
 		t.Skip("needs Linux: ", err)
 	}

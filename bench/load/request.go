@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"sync/atomic"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
@@ -20,6 +22,8 @@ type request struct {
 	close      string        // header line that a fresh connection's request has in addition
 	body       []byte
 	replayable bool
+	slow       atomic.Bool // it takes all of HTTP to send it or to read its answers
+	simple     atomic.Bool // a lane has read an answer to it
 }
 
 // prepare makes a Target ready. Its error names the URL.
@@ -42,6 +46,7 @@ func prepare(t Target, userAgent string) (*request, error) {
 	if !has(req.Header, "Connection") {
 		q.close = "Connection: close\r\n"
 	}
+	q.slow.Store(q.to.tls || req.Method == http.MethodHead || len(q.head)+len(q.body) > maxPlain)
 	return q, nil
 }
 
@@ -90,6 +95,19 @@ func (q *request) write(w *bufio.Writer, seq string, fresh bool) error {
 	w.WriteString("\r\n")
 	w.Write(q.body)
 	return w.Flush()
+}
+
+// appendTo renders what write writes.
+func (q *request) appendTo(b []byte, seq uint64, fresh bool) []byte {
+	b = append(b, q.head...)
+	b = append(b, seqHeader+": "...)
+	b = strconv.AppendUint(b, seq, 10)
+	b = append(b, "\r\n"...)
+	if fresh {
+		b = append(b, q.close...)
+	}
+	b = append(b, "\r\n"...)
+	return append(b, q.body...)
 }
 
 // seqHeader is how vegeta passes a request's number, and how the service can log it.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -30,18 +29,6 @@ func TestPoolIsLastInFirstOutAndBounded(t *testing.T) {
 	}
 }
 
-// together sends n requests that are under way at the same time, because the server waits for all of them.
-func together(t *testing.T, c *client, n int) []timeline.Request {
-	t.Helper()
-	var all sync.WaitGroup
-	got := make([]timeline.Request, n)
-	for i := range n {
-		all.Go(func() { got[i] = c.send(t) })
-	}
-	all.Wait()
-	return got
-}
-
 func TestIdleConnectionsAreBounded(t *testing.T) {
 	const n, limit = 5, 3
 	arrived, release := make(chan bool, n), make(chan bool)
@@ -62,7 +49,7 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 		}
 		close(release)
 	}()
-	for _, r := range together(t, c, n) {
+	for _, r := range c.together(t, n) {
 		if r.Outcome != timeline.OK || r.Reused {
 			t.Errorf("got %s", describe(r))
 		}
@@ -75,7 +62,9 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 	}
 }
 
-func TestConnections(t *testing.T) {
+func TestConnections(t *testing.T) { eachWay(t, testConnections) }
+
+func testConnections(t *testing.T, newClient makeClient) {
 	urls := []string{serve(t, answering), serve(t, answering)}
 	for _, tt := range []struct {
 		connections Connections
@@ -106,7 +95,9 @@ func TestConnections(t *testing.T) {
 }
 
 // A connection whose end, or anything else, has already arrived is not used, and nothing is dropped.
-func TestStaleConnectionsAreNotUsed(t *testing.T) {
+func TestStaleConnectionsAreNotUsed(t *testing.T) { eachWay(t, testStaleConnectionsAreNotUsed) }
+
+func testStaleConnectionsAreNotUsed(t *testing.T, newClient makeClient) {
 	for name, spoil := range map[string]func(*peer){
 		"FIN":         func(p *peer) { p.Close() },
 		"RST":         func(p *peer) { p.reset() },
@@ -138,15 +129,19 @@ func TestStaleConnectionsAreNotUsed(t *testing.T) {
 	}
 }
 
-// waitSpoilt waits until the kernel has delivered what the server did to the idle connection.
+// waitSpoilt waits until the kernel has delivered what the server did to the idle connection, if there is one.
 func waitSpoilt(t *testing.T, c *client) {
 	t.Helper()
-	idle := c.pool.get(c.requests[0].to)
-	if idle == nil {
-		t.Fatal("no idle connection")
+	to := c.requests[0].to
+	if c.lane != nil {
+		for _, fd := range c.lane.idle[to] {
+			eventually(t, "the idle connection is spoilt", func() bool { return !untouched(fd) })
+		}
 	}
-	eventually(t, "the idle connection is spoilt", func() bool { return !idle.alive() })
-	c.pool.put(idle)
+	if idle := c.pool.get(to); idle != nil {
+		eventually(t, "the idle connection is spoilt", func() bool { return !idle.alive() })
+		c.pool.put(idle)
+	}
 }
 
 func TestAConnectionMayBeIdleForLongerThanATimeout(t *testing.T) {
@@ -160,7 +155,9 @@ func TestAConnectionMayBeIdleForLongerThanATimeout(t *testing.T) {
 	}
 }
 
-func TestUnixSocketReuse(t *testing.T) {
+func TestUnixSocketReuse(t *testing.T) { eachWay(t, testUnixSocketReuse) }
+
+func testUnixSocketReuse(t *testing.T, newClient makeClient) {
 	l := listenUnix(t)
 	serveOn(t, l, answering)
 	c := newClient(t, overUnix(l.Addr().String()))
@@ -171,7 +168,9 @@ func TestUnixSocketReuse(t *testing.T) {
 	}
 }
 
-func TestIPv6(t *testing.T) {
+func TestIPv6(t *testing.T) { eachWay(t, testIPv6) }
+
+func testIPv6(t *testing.T, newClient makeClient) {
 	l, err := net.Listen("tcp", "[::1]:0")
 	if err != nil {
 		t.Skip("no IPv6 loopback: ", err)
@@ -183,6 +182,10 @@ func TestIPv6(t *testing.T) {
 }
 
 func TestDoneIsTakenBeforeTheConnectionIsTidiedUp(t *testing.T) {
+	eachWay(t, testDoneIsTakenBeforeTheConnectionIsTidiedUp)
+}
+
+func testDoneIsTakenBeforeTheConnectionIsTidiedUp(t *testing.T, newClient makeClient) {
 	c := newClient(t, get(serve(t, answering)))
 	began := c.clock.Now()
 	r := c.send(t)

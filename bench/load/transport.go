@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"sync/atomic"
@@ -12,14 +13,10 @@ import (
 	"github.com/restartbench/restartbench/bench/timeline"
 )
 
-// transport is an http.RoundTripper that does one thing at a time in the caller's goroutine, retries nothing, follows
+// transport sends requests that take all of HTTP, one thing at a time in the caller's goroutine. It retries nothing, follows
 // no redirect, and tells of every request how it ended.
 //
-// Of vegeta's requests it takes the number alone, and sends the target whose turn that is: vegeta's own targeter deals
-// targets out in the order in which its workers happen to ask.
-//
-// It reads the answer to its last byte before it returns, because an answer is complete only then. What it returns to
-// vegeta has the status alone.
+// It reads an answer to its last byte, because an answer is complete only then.
 type transport struct {
 	clock       timeline.Clock
 	ended       func(timeline.Request)
@@ -46,24 +43,37 @@ func newTransport(cfg Config, requests []*request, clock timeline.Clock, ended f
 	}
 }
 
-// RoundTrip sends the request that vegeta's stands for.
-func (t *transport) RoundTrip(tick *http.Request) (*http.Response, error) {
-	number := tick.Header.Get(seqHeader)
-	seq, err := strconv.ParseUint(number, 10, 64)
+// whole does all of a request.
+func (t *transport) whole(q *request, seq uint64, sent time.Duration) {
+	r := timeline.Request{Seq: seq, Sent: sent}
+	err := t.exchange(q, strconv.FormatUint(seq, 10), t.fresh(seq), &r)
+	t.record(r, err)
+}
+
+// rest does what is left of a request that a lane has begun on socket: unsent is yet to be sent.
+func (t *transport) rest(w *wire, socket net.Conn, unsent []byte) {
+	c, err := t.dialer.adopt(socket, w.to, w.got, time.Now().Add(w.r.Sent+t.timeout-t.clock.Now()))
 	if err != nil {
-		return nil, err
+		w.r.Done = t.clock.Now()
+		t.record(w.r, err)
+		return
 	}
-	q := t.requests[seq%uint64(len(t.requests))]
-	r := timeline.Request{Seq: seq, Sent: t.clock.Now()}
-	err = t.exchange(q, number, t.fresh(seq), &r)
+	c.begin()
+	sendErr := w.sendErr
+	if len(unsent) > 0 {
+		_, sendErr = socket.Write(unsent)
+	}
+	reusable, err := t.conclude(c, w.q, w.fresh, func() error { return sendErr }, &w.r)
+	t.leave(c, reusable, err)
+	t.record(w.r, err)
+}
+
+// record tells how a request ended.
+func (t *transport) record(r timeline.Request, err error) {
 	if err != nil && t.aborted.Load() {
 		r.Outcome, r.Hidden = timeline.Aborted, false
 	}
 	t.ended(r)
-	if err != nil {
-		return nil, err
-	}
-	return &http.Response{StatusCode: r.Status, Status: http.StatusText(r.Status), Body: http.NoBody, Request: tick}, nil
 }
 
 // fresh says whether request seq gets a connection of its own. Mixed changes with each round of the targets, so that
@@ -80,14 +90,20 @@ func (t *transport) exchange(q *request, number string, fresh bool, r *timeline.
 		r.Done = t.clock.Now()
 		return err
 	}
-	reusable, err := t.talk(c, q, number, fresh, r)
+	c.begin()
+	reusable, err := t.conclude(c, q, fresh, send(c, q, number, fresh), r)
+	t.leave(c, reusable, err)
+	return err
+}
+
+// leave keeps a connection for later, or closes it.
+func (t *transport) leave(c *conn, reusable bool, err error) {
 	switch {
 	case err != nil:
 		t.dialer.cutOff(c)
 	case !reusable || !t.pool.put(c):
 		t.dialer.hangUp(c)
 	}
-	return err
 }
 
 // connect takes a kept-alive connection or makes one.
@@ -121,10 +137,8 @@ func (t *transport) connect(to target, fresh bool, deadline time.Time, r *timeli
 	return c, nil
 }
 
-// talk sends q and reads its answer to the end.
-func (t *transport) talk(c *conn, q *request, number string, fresh bool, r *timeline.Request) (reusable bool, err error) {
-	c.begin()
-	finish := send(c, q, number, fresh)
+// conclude reads the answer to q to its end. finish ends sending it.
+func (t *transport) conclude(c *conn, q *request, fresh bool, finish func() error, r *timeline.Request) (reusable bool, err error) {
 	// A server may answer and close before it has read all of a request, so a failure to send is no failure yet.
 	res, err := receive(c, q.parsed, r)
 	r.Done = t.clock.Now()

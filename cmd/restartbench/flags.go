@@ -28,6 +28,7 @@ var keyFlags = []keyFlag{
 	{"connections", "load.connections", "KIND", "fresh, keepalive or mixed"},
 	{"method", "load.method", "METHOD", "HTTP method"},
 	{"timeout", "load.timeout", "D", "longest that one request may take"},
+	{"max-in-flight", "load.max_in_flight", "N", "most requests under way at once"},
 	{"expect-status", "load.expect_status", "CODES", "statuses that count as ok, with commas between"},
 	{"unix-socket", "load.unix_socket", "PATH", "connect to this unix socket, whatever the URL's host"},
 	{"ca", "load.tls.ca", "FILE", "PEM file of the authorities to trust for https"},
