@@ -37,6 +37,7 @@ func (s *sampleServer) drain(limit time.Duration) error {
 	forIdle, cancelIdle := context.WithTimeout(ctx, grace)
 	defer cancelIdle()
 
+	defer close(s.service.drained)
 	s.service.lameDuck.Store(true)
 	s.conns.waitFor(forIdle, noneIdle)
 	s.stopAccepting()

@@ -20,7 +20,7 @@ import (
 // TestDrainLosesNothing restarts the service under open-loop load, its listener held by the test
 // as systemd holds it.
 func TestDrainLosesNothing(t *testing.T) {
-	const restarts = 5
+	const restarts = 3
 	r := restartUnderLoad(t, restarts, "/whoami", "--drain=5s")
 	if len(r.lost) > 0 {
 		t.Errorf("lost %d of %d requests in %d restarts: %v", len(r.lost), r.sent, restarts, r.lost)
@@ -390,7 +390,7 @@ func TestDrainDoesNotWaitForSilentConnections(t *testing.T) {
 }
 
 func TestDrainLimitCutsRequestsOff(t *testing.T) {
-	s := startServer(t, serveOptions{drain: 50 * time.Millisecond, work: 500 * time.Millisecond})
+	s := startServer(t, serveOptions{drain: 50 * time.Millisecond, work: time.Hour})
 	s.connectIdle(t) // silent, and so not counted
 	conn := s.connect(t)
 	answer := make(chan error, 1)

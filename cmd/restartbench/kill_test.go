@@ -27,14 +27,14 @@ func TestKilledRunsLeaveNothing(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("looks into /proc")
 	}
-	kills := 8
+	kills := 6
 	if n, err := strconv.Atoi(os.Getenv("RESTARTBENCH_TEST_KILLS")); err == nil {
 		kills = n
 	}
 	for i := range kills {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
-			killRun(t, time.Duration(rand.Int64N(int64(2*time.Second))))
+			killRun(t, time.Duration(rand.Int64N(int64(1500*time.Millisecond))))
 		})
 	}
 }
@@ -109,16 +109,6 @@ warmup: 100ms
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func freeTCPPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
 
 // eventually polls a condition of another process's, which has no channel to wait on.

@@ -25,6 +25,7 @@ type sampleService struct {
 	identity []byte
 	accepted time.Time // when it began to accept; --ready-delay counts from here
 
+	drained  chan struct{} // closed at the end of a drain: what is in flight then is cut off
 	lameDuck atomic.Bool   // each answer now asks its client to open a new connection next time
 	requests atomic.Uint64 // to /, counted for --fail-every
 }
@@ -34,6 +35,7 @@ func newSampleService(opts serveOptions, now time.Time) *sampleService {
 		opts:     opts,
 		identity: fmt.Appendf(nil, "pid=%d started=%s\n", os.Getpid(), now.UTC().Format(time.RFC3339Nano)),
 		accepted: now,
+		drained:  make(chan struct{}),
 	}
 }
 
@@ -112,7 +114,11 @@ func (s *sampleService) takeTime(r *http.Request, d time.Duration) {
 	}
 	// The drain may have ended the connection's input. To net/http that is a client that left, but
 	// it is there and waits. See closeSilent.
-	time.Sleep(time.Until(end))
+	select {
+	case <-time.After(time.Until(end)):
+	case <-s.drained:
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // reply is the only place that answers. It looks at lameDuck last of all, so a request that was in

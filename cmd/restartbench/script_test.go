@@ -22,6 +22,7 @@ func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(e *testscript.Env) error {
+			e.Setenv("GORACE", "atexit_sleep_ms=0") // or each command takes a second more with the race detector
 			e.Setenv("XDG_STATE_HOME", filepath.Join(e.WorkDir, "state"))
 			e.Setenv("TMPDIR", filepath.Join(e.WorkDir, "tmp"))
 			return os.Mkdir(filepath.Join(e.WorkDir, "tmp"), 0o755)
@@ -31,7 +32,7 @@ func TestScript(t *testing.T) {
 			"await-load":   awaitLoad,
 			"run-file":     writeRunFile,
 			"take-port":    takePort,
-			"free-port":    freePort,
+			"free-port":    putFreePort,
 			"await-port":   awaitPort,
 			"expand":       expandFile,
 			"exit-code":    exitCodeIs,
@@ -132,19 +133,18 @@ func exitCodeIs(ts *testscript.TestScript, _ bool, args []string) {
 		switch {
 		case got == args[0]:
 			return
-		case got == "3" && try < 5:
+		case got == "3" && try < attempts:
 			continue
 		}
 		ts.Fatalf("%s ended with %q, want exit code %s", strings.Join(args[1:], " "), got, args[0])
 	}
 }
 
-// freePort puts the number of a port that nobody listens on into $port.
-func freePort(ts *testscript.TestScript, _ bool, _ []string) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// putFreePort puts the number of a port that nobody listens on into $port.
+func putFreePort(ts *testscript.TestScript, _ bool, _ []string) {
+	port, err := freePort()
 	ts.Check(err)
-	ts.Setenv("port", strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
-	ts.Check(l.Close())
+	ts.Setenv("port", strconv.Itoa(port))
 }
 
 // awaitPort waits until somebody listens: await-port PORT.
