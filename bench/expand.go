@@ -34,7 +34,7 @@ func (b *Bench) expand(s *scenarios.Scenario, program Program) (*scenarios.Scena
 			}
 			return b.dir, nil
 		case "port":
-			l, err := net.Listen("tcp", "127.0.0.1:0")
+			l, err := listenFree()
 			if err != nil {
 				return "", fmt.Errorf("finding a free port: %w", err)
 			}

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"fmt"
 	"net"
 	"net/url"
 	"os"
@@ -19,8 +18,7 @@ func limits(targets []load.Target) load.Limits {
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &files) == nil {
 		l.Descriptors = int(min(files.Cur, 1<<30))
 	}
-	var low, high int
-	if n, _ := fmt.Sscan(sysctl("net/ipv4/ip_local_port_range"), &low, &high); n == 2 && high >= low {
+	if low, high := localPorts(); high > 0 {
 		l.Ports = high - low + 1
 	}
 	switch sysctl("net/ipv4/tcp_tw_reuse") { // ip-sysctl.rst: 1 for all, 2 for loopback alone
