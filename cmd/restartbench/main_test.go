@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"testing"
@@ -12,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/restartbench/restartbench/bench/systemd/private/privatetest"
+	"github.com/restartbench/restartbench/cmd/restartbench/internal/trial"
 )
 
 // testMainEnv makes the test binary a real child process: its value names the command to run.
@@ -43,7 +43,7 @@ func mainOrService() {
 type suite struct{ *testing.M }
 
 func (m *suite) Run() int {
-	preferSelf()
+	trial.Prefer()
 	code := m.M.Run()
 	if err := removeProgram(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -54,22 +54,6 @@ func (m *suite) Run() int {
 		code = 1
 	}
 	return code
-}
-
-// attempts is how often a run is made at most that comes out inconclusive because it got too little of the machine. It takes
-// some when other programs keep it busy: one stall of 25 ms is enough to spoil a short run.
-const attempts = 12
-
-// preferSelf has the kernel prefer this process and its children, for the sake of load generators that must be on time, while
-// other packages are tested or compiled. Only root may ask for that; without it more runs have to be made again.
-func preferSelf() {
-	const nice = -10
-	threads, _ := filepath.Glob("/proc/self/task/*")
-	for _, thread := range threads {
-		if id, err := strconv.Atoi(filepath.Base(thread)); err == nil {
-			_ = syscall.Setpriority(syscall.PRIO_PROCESS, id, nice) // whoever may not, goes without
-		}
-	}
 }
 
 // serveAsChild is serve as its supervisor starts it. Between fork and exec systemd sets LISTEN_PID,

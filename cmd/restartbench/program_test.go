@@ -3,10 +3,11 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/restartbench/restartbench/cmd/restartbench/internal/trial"
 )
 
 // program builds what a reader of the README has, once for all tests, and returns the file's path. Where timing matters it is
@@ -25,10 +26,7 @@ var builtProgram = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(programDir(), "restartbench")
-	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
+	return path, trial.Build(path)
 })
 
 // programDir is this process's, by its pid.

@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/restartbench/restartbench/bench/timeline"
+	"github.com/restartbench/restartbench/cmd/restartbench/internal/trial"
 )
 
 // TestScript runs the command line as its users do, a file a subject.
@@ -133,7 +134,7 @@ func exitCodeIs(ts *testscript.TestScript, _ bool, args []string) {
 		switch {
 		case got == args[0]:
 			return
-		case got == "3" && try < attempts:
+		case got == "3" && try < trial.Attempts:
 			continue
 		}
 		ts.Fatalf("%s ended with %q, want exit code %s", strings.Join(args[1:], " "), got, args[0])

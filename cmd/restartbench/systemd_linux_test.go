@@ -22,6 +22,7 @@ import (
 
 	"github.com/restartbench/restartbench/bench/systemd/private"
 	"github.com/restartbench/restartbench/bench/systemd/private/privatetest"
+	"github.com/restartbench/restartbench/cmd/restartbench/internal/trial"
 	"github.com/restartbench/restartbench/report"
 	"github.com/restartbench/restartbench/scenarios"
 )
@@ -110,14 +111,14 @@ func measure(t *testing.T, run func(args ...string) (int, string, string), args 
 	t.Helper()
 	for try := 1; ; try++ {
 		code, out, errs := run(append([]string{"run", "--quiet", "--format", "json"}, args...)...)
-		if code == exitBlind && try < attempts && strings.Contains(errs, "address already in use") {
+		if code == exitBlind && try < trial.Attempts && strings.Contains(errs, "address already in use") {
 			continue
 		}
 		var rep report.Report
 		if err := json.Unmarshal([]byte(out), &rep); err != nil {
 			t.Fatalf("%v: exit code %d: %s%s", args, code, out, errs)
 		}
-		if code != exitBlind || try == attempts {
+		if code != exitBlind || try == trial.Attempts {
 			return code, &rep
 		}
 		t.Logf("%v, once more: %+v", args, rep.Verdict.Reasons)

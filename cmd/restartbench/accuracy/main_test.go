@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/restartbench/restartbench/bench/systemd/private/privatetest"
+	"github.com/restartbench/restartbench/cmd/restartbench/internal/trial"
 )
 
 func TestMain(m *testing.M) {
@@ -22,6 +23,7 @@ func TestMain(m *testing.M) {
 		}
 		syscall.Exit(0) // not os.Exit, which takes a second in a binary built with -race
 	}
+	trial.Prefer()
 	goleak.VerifyTestMain(m)
 }
 

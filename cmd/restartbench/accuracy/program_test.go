@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/restartbench/restartbench/cmd/restartbench/internal/trial"
 )
 
 // TestProgram measures what the built program reports.
@@ -27,9 +29,8 @@ func TestProgram(t *testing.T) {
 func build(t *testing.T) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "restartbench")
-	out, err := exec.Command("go", "build", "-o", path, "github.com/restartbench/restartbench/cmd/restartbench").CombinedOutput()
-	if err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	if err := trial.Build(path); err != nil {
+		t.Fatal(err)
 	}
 	return path
 }

@@ -1,4 +1,4 @@
-package main
+package readme
 
 import (
 	"bytes"
@@ -9,19 +9,30 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/restartbench/restartbench/cmd/restartbench/internal/trial"
 )
+
+func TestMain(m *testing.M) {
+	trial.Prefer()
+	os.Exit(m.Run())
+}
+
+const inconclusive = 3 // exit code
 
 // TestReadme does what the README tells its reader to do. Blocks whose first line is a comment with a file's name are
 // written to that file; each `$ restartbench …` of a console block is run, in order, in one directory; `echo $?` shows its
 // exit code. Numbers differ from run to run, so of the output shown the words must come again, line by line.
 func TestReadme(t *testing.T) {
-	t.Parallel()
-	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	bin := filepath.Dir(program(t))
+	bin := t.TempDir()
+	if err := trial.Build(filepath.Join(bin, "restartbench")); err != nil {
+		t.Fatal(err)
+	}
 	commands := 0
 	for _, b := range blocks(string(text)) {
 		if file, ok := b.file(); ok {
@@ -89,7 +100,7 @@ func runUntilShown(t *testing.T, bin, dir, line, shown string) (missing []string
 		var out string
 		out, code = runLine(t, bin, dir, line)
 		missing = missingWords(shown, out)
-		if try == attempts || code != exitBlind && (len(missing) == 0 || try >= 3) {
+		if try == trial.Attempts || code != inconclusive && (len(missing) == 0 || try >= 3) {
 			return missing, code
 		}
 	}
