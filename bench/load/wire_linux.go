@@ -143,18 +143,18 @@ const (
 )
 
 // connected looks how far the connection has come, and clears w.connecting when it is there. It returns false if it
-// failed, which ends the request.
+// failed, which ends the request. The state is looked at before the error: what fails in between is seen, too.
 func (l *lane) connected(w *wire) bool {
+	info, infoErr := unix.GetsockoptTCPInfo(w.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	code, err := unix.GetsockoptInt(w.fd, unix.SOL_SOCKET, unix.SO_ERROR)
 	if err == nil && code != 0 {
 		err = unix.Errno(code)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		l.notConnected(w, err)
 		return false
-	}
-	info, err := unix.GetsockoptTCPInfo(w.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	if err != nil || info.State == tcpSynSent || info.State == tcpSynRecv {
+	case infoErr != nil, info.State == tcpSynSent, info.State == tcpSynRecv:
 		return true
 	}
 	// Nothing else has been sent yet, so the total of retransmits is the handshake's.
