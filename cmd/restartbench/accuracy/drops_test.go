@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,7 +31,7 @@ const (
 type dropper struct {
 	victim uint64
 	fate   timeline.Outcome
-	reused bool // the victim came on a connection that had served before
+	reused atomic.Bool // the victim came on a connection that had served before
 }
 
 // newDropper drops one of the requests that are due while the restart goes on, in a way that no answer can follow.
@@ -49,7 +50,7 @@ func (d *dropper) talk(c *net.TCPConn) {
 			return
 		}
 		if seq == d.victim {
-			d.reused = nth > 0
+			d.reused.Store(nth > 0)
 			d.drop(c)
 			return
 		}
@@ -105,10 +106,10 @@ func proveDrop(t *testing.T, random *rand.Rand) (class string) {
 		}
 		found := rep.Verdict.Result == report.Fail || late && blamed(rep)
 		if !found || rep.Proof.Dropped != 1 || len(rep.Drops) != 1 || rep.Drops[0].Outcome != d.fate.String() {
-			t.Errorf("request %d was dropped as %s (reused connection: %t); verdict %+v, %d of %d exposed requests dropped: %+v", d.victim, d.fate, d.reused,
+			t.Errorf("request %d was dropped as %s (reused connection: %t); verdict %+v, %d of %d exposed requests dropped: %+v", d.victim, d.fate, d.reused.Load(),
 				rep.Verdict, rep.Proof.Dropped, rep.Proof.Exposed, rep.Drops)
 		}
-		if d.reused {
+		if d.reused.Load() {
 			return d.fate.String() + " reused"
 		}
 		return d.fate.String() + " fresh"
