@@ -221,7 +221,13 @@ func (b *Bench) drive(ctx context.Context, cancel context.CancelCauseFunc, traff
 		traffic.Hold()
 	}
 	sent := make(chan error, 1)
-	go func() { sent <- traffic.Run(ctx) }()
+	go func() {
+		err := traffic.Run(ctx)
+		if err != nil {
+			cancel(err) // nobody is to wait for a load that does not begin
+		}
+		sent <- err
+	}()
 	err := b.restarts(ctx, traffic, address, record)
 	if err != nil {
 		cancel(err)

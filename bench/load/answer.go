@@ -28,7 +28,7 @@ const (
 func readAnswer(b []byte) (a answer, r reading) {
 	end := bytes.Index(b, []byte("\r\n\r\n"))
 	if end < 0 {
-		return a, incomplete
+		return a, begun(b)
 	}
 	a.header, a.body = end+4, -1
 	line, rest := cutLine(b[:end])
@@ -45,6 +45,25 @@ func readAnswer(b []byte) (a answer, r reading) {
 		return a, strange
 	}
 	return a, simple
+}
+
+// begun tells whether what has come of a header may still become a simple one.
+func begun(b []byte) reading {
+	const prefix = "HTTP/1.1 "
+	if n := min(len(b), len(prefix)); string(b[:n]) != prefix[:n] {
+		return strange
+	}
+	a := answer{body: -1}
+	for ok := a.readStatus; ; ok = a.readField {
+		i := bytes.IndexByte(b, '\n')
+		switch {
+		case i < 0:
+			return incomplete
+		case i == 0, b[i-1] != '\r', !ok(b[:i-1]):
+			return strange
+		}
+		b = b[i+1:]
+	}
 }
 
 // cutLine cuts off the first line, without its CRLF.

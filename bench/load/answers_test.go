@@ -55,6 +55,10 @@ var answers = []struct {
 	{name: "long header", answer: "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", maxHeader/2) + "\r\nContent-Length: 0\r\n\r\n", code: 200, reuse: true},
 
 	{name: "header too long", answer: "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", maxHeader+1), want: timeline.Malformed},
+	{name: "bare line feeds", answer: "HTTP/1.1 200 OK\nContent-Length: 2\n\nok", code: 200, bytes: 2, reuse: true},
+	{name: "bare line feeds of HTTP/1.0", answer: "HTTP/1.0 200 OK\n\nok", close: true, code: 200, bytes: 2},
+
+	{name: "banner", answer: "SSH-2.0-OpenSSH_9.2\r\n", want: timeline.Malformed},
 	{name: "not HTTP", answer: "SSH-2.0-OpenSSH_9.2\r\n\r\n", want: timeline.Malformed},
 	{name: "status line malformed", answer: "HTTP/1.1 OK\r\n\r\n", want: timeline.Malformed},
 	{name: "status not a number", answer: "HTTP/1.1 2xx OK\r\n\r\n", want: timeline.Malformed},

@@ -100,10 +100,12 @@ func (l *lane) slice() (over bool) {
 		case due > now:
 			l.awaitDue(due, now)
 			sent = 0
-		case l.underWay+int(l.slow.Load()) >= l.limit:
+		case l.full():
 			l.waiting = true
 			l.starving.Store(true)
-			l.await(until, now)
+			if l.full() { // still, now that a place that gets free is told
+				l.await(until, now)
+			}
 			l.starving.Store(false)
 		default:
 			l.send(l.next, now)
@@ -114,6 +116,8 @@ func (l *lane) slice() (over bool) {
 		}
 	}
 }
+
+func (l *lane) full() bool { return l.underWay+int(l.slow.Load()) >= l.limit }
 
 // drain reads answers until the last request has ended.
 func (l *lane) drain() {

@@ -47,7 +47,7 @@ type Config struct {
 	UnixSocket  string        // connect here, whatever the URLs say
 	TLS         *tls.Config   // for https targets; nil: the system's authorities
 	UserAgent   string        // sent unless a target has its own
-	MaxInFlight int           // requests under way at once, at least 1; 0: DefaultMaxInFlight
+	MaxInFlight int           // requests under way at once, at least 1; each lane has its share; 0: DefaultMaxInFlight
 	Lanes       int           // goroutines that send, at least 1; 0: as many as the rate takes
 }
 
@@ -61,10 +61,8 @@ const perLane = 20_000
 
 // lanes is how many goroutines send. Half of the processors are left to others.
 func (c Config) lanes() int {
-	if c.Lanes > 0 {
-		return c.Lanes
-	}
-	return max(1, min(int(math.Ceil(c.Rate/perLane)), runtime.GOMAXPROCS(0)/2))
+	n := cmp.Or(c.Lanes, min(int(math.Ceil(c.Rate/perLane)), runtime.GOMAXPROCS(0)/2))
+	return max(1, min(n, cmp.Or(c.MaxInFlight, DefaultMaxInFlight)))
 }
 
 // Recorder takes what was measured. Its methods must not block.

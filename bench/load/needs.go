@@ -14,11 +14,12 @@ type Limits struct {
 }
 
 const (
-	spareDescriptors = 128                    // for all that is not a request: units, observers, the run file, the runtime
-	allowance        = 2 * time.Second        // a stall that a load should be able to sit out without a request waiting
-	leastAllowance   = 100 * time.Millisecond // one that it must be
-	timeWait         = 60 * time.Second
-	timeWaitReused   = time.Second
+	spareDescriptors   = 128                    // for all that is not a request: units, observers, the run file, the runtime
+	allowance          = 2 * time.Second        // a stall that a load should be able to sit out without a request waiting
+	leastAllowance     = 100 * time.Millisecond // one that it must be
+	perLaneDescriptors = ahead + 4              // timers, epoll, event, and a duplicate of a connection that is handed over
+	timeWait           = 60 * time.Second
+	timeWaitReused     = time.Second
 )
 
 // Fit makes the load fit this machine's limits: where MaxInFlight is left to it, it is lowered to what they allow. Its error
@@ -71,7 +72,7 @@ func (c Config) roomByDescriptors(has Limits) int {
 	if has.Descriptors == 0 {
 		return math.MaxInt
 	}
-	return has.Descriptors - spareDescriptors - c.lanes()*maxIdle
+	return has.Descriptors - spareDescriptors - c.lanes()*perLaneDescriptors - c.kept()
 }
 
 // roomByPorts is of one source address: each destination may use all of its ports.
@@ -79,8 +80,11 @@ func (c Config) roomByPorts(has Limits) int {
 	if has.Ports == 0 || c.UnixSocket != "" {
 		return math.MaxInt
 	}
-	return has.Ports*c.destinations() - c.lanes()*maxIdle
+	return has.Ports*c.destinations() - c.kept()
 }
+
+// kept is how many idle connections there may be: each lane's, and those that were handed over.
+func (c Config) kept() int { return (c.lanes() + 1) * maxIdle }
 
 func (c Config) destinations() int {
 	seen := map[target]bool{}
@@ -93,7 +97,7 @@ func (c Config) destinations() int {
 }
 
 // portsRunOut warns if connections come so fast that the ports of those that are closed are all still waiting. They wait
-// only where it is the client that closes first, which a service that heeds "Connection: close" does not let it.
+// only where the client closes first. A service that heeds "Connection: close" mostly closes before it.
 func (c Config) portsRunOut(has Limits) []string {
 	fresh := c.freshRate()
 	if has.Ports == 0 || c.UnixSocket != "" || fresh == 0 {

@@ -20,16 +20,16 @@ func TestFit(t *testing.T) {
 		fails string // what the error says
 		warns string
 	}{
-		{"small", Config{Targets: one, Rate: 200, Timeout: 5 * time.Second}, Limits{Descriptors: 2048, Ports: 28_000}, DefaultMaxInFlight, "", ""},
+		{"small", Config{Targets: one, Rate: 200, Timeout: 5 * time.Second}, Limits{Descriptors: 4096, Ports: 28_000}, DefaultMaxInFlight, "", ""},
 		{"large, with plenty", Config{Targets: one, Rate: 50_000, Timeout: time.Minute, Lanes: 1}, plenty, DefaultMaxInFlight, "", ""},
-		{"lowered to the descriptors", Config{Targets: one, Rate: 5000, Timeout: 5 * time.Second}, Limits{Descriptors: 20_000, Ports: 28_232}, 20_000 - 128 - 512, "", ""},
-		{"lowered to the ports", Config{Targets: one, Rate: 5000, Timeout: 5 * time.Second}, Limits{Ports: 15_000}, 15_000 - 512, "", ""},
+		{"lowered to the descriptors", Config{Targets: one, Rate: 5000, Timeout: 5 * time.Second}, Limits{Descriptors: 20_000, Ports: 28_232}, 20_000 - 128 - 12 - 1024, "", ""},
+		{"lowered to the ports", Config{Targets: one, Rate: 5000, Timeout: 5 * time.Second}, Limits{Ports: 15_000}, 15_000 - 1024, "", ""},
 		{"two destinations", Config{Targets: two, Rate: 5000, Timeout: 5 * time.Second}, Limits{Ports: 15_000}, DefaultMaxInFlight, "", ""},
 		{"a unix socket takes no port", Config{Targets: one, UnixSocket: "/s", Rate: 5000, Timeout: 5 * time.Second}, Limits{Ports: 1000}, DefaultMaxInFlight, "", ""},
-		{"room for a short stall", Config{Targets: one, Rate: 2000, Timeout: 5 * time.Second}, Limits{Descriptors: 1024}, 1024 - 128 - 512, "", "a stall of more than 190ms"},
+		{"room for a short stall", Config{Targets: one, Rate: 2000, Timeout: 5 * time.Second}, Limits{Descriptors: 2048}, 2048 - 128 - 12 - 1024, "", "a stall of more than 440ms"},
 		{"no room", Config{Targets: one, Rate: 4000, Timeout: 5 * time.Second}, Limits{Descriptors: 1024}, 0, "file descriptors", ""},
 		{"more than was asked for", Config{Targets: one, Rate: 2000, Timeout: 5 * time.Second, MaxInFlight: 8000}, Limits{Descriptors: 4096}, 0, "ulimit -n", ""},
-		{"as much as was asked for", Config{Targets: one, Rate: 2000, Timeout: 5 * time.Second, MaxInFlight: 3000}, Limits{Descriptors: 4096}, 3000, "", ""},
+		{"as much as was asked for", Config{Targets: one, Rate: 2000, Timeout: 5 * time.Second, MaxInFlight: 3000}, Limits{Descriptors: 5000}, 3000, "", ""},
 		{"more ports than was asked for", Config{Targets: one, Rate: 2000, Timeout: 5 * time.Second, MaxInFlight: 8000}, Limits{Ports: 4096}, 0, "ip_local_port_range", ""},
 		{"ports that wait", Config{Targets: one, Rate: 2000, Timeout: time.Second, Connections: Fresh, Duration: time.Minute}, Limits{Ports: 28_232}, DefaultMaxInFlight, "", "in 14.1s"},
 		{"half of them", Config{Targets: one, Rate: 2000, Timeout: time.Second, Connections: Mixed, Duration: time.Minute}, Limits{Ports: 28_232}, DefaultMaxInFlight, "", "in 28.2s"},

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
@@ -56,11 +57,16 @@ func (p *poller) open() (err error) {
 
 // add has changes of a descriptor told, each of them once.
 func (p *poller) add(fd int, connecting bool) error {
-	events := uint32(unix.EPOLLIN | unix.EPOLLRDHUP)
+	events := uint32(unix.EPOLLIN | unix.EPOLLRDHUP | edgeTriggered)
 	if connecting {
 		events |= unix.EPOLLOUT
 	}
-	return unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events | edgeTriggered, Fd: int32(fd)})
+	return unix.EpollCtl(p.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
+}
+
+// again has what is ready now told once more.
+func (p *poller) again(fd int) {
+	_ = unix.EpollCtl(p.epoll, unix.EPOLL_CTL_MOD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | edgeTriggered, Fd: int32(fd)})
 }
 
 const edgeTriggered = 1 << 31 // EPOLLET, which x/sys has as a negative number
@@ -111,7 +117,7 @@ func (p *poller) epollWait(ms int, limit time.Duration) (int, error) {
 }
 
 // poke ends a wait. Any goroutine may call it.
-func (p *poller) poke() { _, _ = unix.Write(p.event, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
+func (p *poller) poke() { _, _ = unix.Write(p.event, binary.NativeEndian.AppendUint64(nil, 1)) }
 
 func (p *poller) close() {
 	fds := []int{p.epoll, p.event}

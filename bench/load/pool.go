@@ -41,6 +41,13 @@ func (p *pool) put(c *conn) bool {
 	return true
 }
 
+// has says whether one is idle.
+func (p *pool) has(to target) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.idle[to]) > 0
+}
+
 func (p *pool) drain() []*conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -22,8 +22,8 @@ type request struct {
 	close      string        // header line that a fresh connection's request has in addition
 	body       []byte
 	replayable bool
-	slow       atomic.Bool // it takes all of HTTP to send it or to read its answers
-	simple     atomic.Bool // a lane has read an answer to it
+	slow       atomic.Bool  // it takes all of HTTP to send it or to read its answers
+	simple     atomic.Int32 // answers that a lane could read, less those that it could not; see score
 }
 
 // prepare makes a Target ready. Its error names the URL.
@@ -95,6 +95,18 @@ func (q *request) write(w *bufio.Writer, seq string, fresh bool) error {
 	w.WriteString("\r\n")
 	w.Write(q.body)
 	return w.Flush()
+}
+
+// score notes whether a lane could read an answer. Once it could read fewer than it could not, q is slow. Many good answers
+// make up for some strange ones: the few that a restart causes must not change how the rest is measured.
+func (q *request) score(good bool) {
+	const most = 100
+	switch n := q.simple.Load(); {
+	case good && n < most:
+		q.simple.Add(1)
+	case !good && q.simple.Add(-1) < 0:
+		q.slow.Store(true)
+	}
 }
 
 // appendTo renders what write writes.

@@ -155,6 +155,22 @@ func TestAConnectionMayBeIdleForLongerThanATimeout(t *testing.T) {
 	}
 }
 
+// A service may answer in another way after its restart. Its connections are kept alive all the same.
+func TestReuseWhenAnswersTurnChunked(t *testing.T) { eachWay(t, testReuseWhenAnswersTurnChunked) }
+
+func testReuseWhenAnswersTurnChunked(t *testing.T, newClient makeClient) {
+	c := newClient(t, get(serve(t, func(p *peer) {
+		for n := 0; p.request() != nil; n++ {
+			p.answer([]string{okAnswer, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"}[min(n, 1)])
+		}
+	})))
+	for i := range 5 {
+		if r := c.send(t); r.Outcome != timeline.OK || r.Bytes != 2 || r.Reused != (i > 0) {
+			t.Errorf("request %d: %s", i, describe(r))
+		}
+	}
+}
+
 func TestUnixSocketReuse(t *testing.T) { eachWay(t, testUnixSocketReuse) }
 
 func testUnixSocketReuse(t *testing.T, newClient makeClient) {

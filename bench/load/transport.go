@@ -54,7 +54,7 @@ func (t *transport) whole(q *request, seq uint64, sent time.Duration) {
 func (t *transport) rest(w *wire, socket net.Conn, unsent []byte) {
 	c, err := t.dialer.adopt(socket, w.to, w.got, time.Now().Add(w.r.Sent+t.timeout-t.clock.Now()))
 	if err != nil {
-		w.r.Done = t.clock.Now()
+		w.r.Outcome, w.r.Done = timeline.Other, t.clock.Now()
 		t.record(w.r, err)
 		return
 	}
@@ -84,7 +84,7 @@ func (t *transport) fresh(seq uint64) bool {
 
 // exchange sends q and reads its whole answer, and fills in r. Done is taken before anything is tidied up.
 func (t *transport) exchange(q *request, number string, fresh bool, r *timeline.Request) error {
-	deadline := time.Now().Add(t.timeout)
+	deadline := time.Now().Add(r.Sent + t.timeout - t.clock.Now())
 	c, err := t.connect(q.to, fresh, deadline, r)
 	if err != nil {
 		r.Done = t.clock.Now()

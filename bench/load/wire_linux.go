@@ -23,6 +23,7 @@ func (d *dialer) reachable(to target) sockaddr {
 		return &unix.SockaddrUnix{Name: d.address}
 	}
 	ip, err := netip.ParseAddr(d.ip(to))
+	ip = ip.Unmap()
 	port, portErr := strconv.ParseUint(to.port, 10, 16)
 	switch {
 	case err != nil || portErr != nil || ip.Zone() != "":
@@ -41,6 +42,10 @@ func (l *lane) sendPlain(q *request, to sockaddr, seq uint64, now time.Duration)
 			l.begin(w, q, seq, now, fresh)
 			w.r.Reused = true
 			l.write(w)
+			return
+		}
+		if l.pool.has(q.to) { // one that was handed over and kept
+			l.handOver(func() { l.whole(q, seq, now) })
 			return
 		}
 	}
@@ -156,11 +161,38 @@ func (l *lane) connected(w *wire) bool {
 		return false
 	case infoErr != nil, info.State == tcpSynSent, info.State == tcpSynRecv:
 		return true
+	case toItself(w.fd):
+		// Gone at once, so that the service can have its port back.
+		_ = unix.SetsockoptLinger(w.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+		l.notConnected(w, unix.ECONNREFUSED)
+		return false
 	}
 	// Nothing else has been sent yet, so the total of retransmits is the handshake's.
 	w.r.Retransmits = int(info.Total_retrans)
 	w.connecting = false
 	return true
+}
+
+// toItself says that a connection is one to itself: nobody listens, and the kernel happened to connect from the very port
+// that was connected to (RFC 9293, section 3.5, simultaneous open).
+func toItself(fd int) bool {
+	from, err := unix.Getsockname(fd)
+	if err != nil {
+		return false
+	}
+	to, err := unix.Getpeername(fd)
+	if err != nil {
+		return false
+	}
+	switch from := from.(type) {
+	case *unix.SockaddrInet4:
+		to, ok := to.(*unix.SockaddrInet4)
+		return ok && from.Port == to.Port && from.Addr == to.Addr
+	case *unix.SockaddrInet6:
+		to, ok := to.(*unix.SockaddrInet6)
+		return ok && from.Port == to.Port && from.Addr == to.Addr
+	}
+	return false
 }
 
 func (l *lane) notConnected(w *wire, err error) {
@@ -189,9 +221,11 @@ func (l *lane) happened(fd int, ended bool) {
 	}
 	w := l.wires[fd]
 	switch {
-	case w.q == nil: // idle: the server says something unasked, most likely goodbye
-		l.forgetIdle(w)
-		l.drop(fd)
+	case w.q == nil: // idle: if it is more than room to send, the server says something unasked, most likely goodbye
+		if !rawUntouched(fd) {
+			l.forgetIdle(w)
+			l.drop(fd)
+		}
 		return
 	case w.connecting:
 		if !l.connected(w) || w.connecting {
@@ -200,6 +234,9 @@ func (l *lane) happened(fd int, ended bool) {
 		w.r.Connect = l.clock.Now() - w.r.Sent
 		w.shut = ended
 		l.write(w)
+		if l.wires[fd] == w && w.q != nil {
+			l.read(w) // the event may have told of an answer as well
+		}
 		return
 	}
 	w.shut = ended
@@ -219,7 +256,7 @@ func (l *lane) forgetIdle(w *wire) {
 
 // read reads what is there of an answer. Events come once for each change, so it reads all of it.
 func (l *lane) read(w *wire) {
-	for {
+	for range greedy {
 		n, err := rawRead(w.fd, l.buffer)
 		switch {
 		case errors.Is(err, unix.EINTR):
@@ -241,6 +278,7 @@ func (l *lane) read(w *wire) {
 			return // there is no more: what comes next is a new event
 		}
 	}
+	l.poller.again(w.fd) // others want their turn
 }
 
 // take reads a piece of an answer. It returns false when w is no longer under way in this lane.
@@ -255,6 +293,7 @@ func (l *lane) take(w *wire, piece []byte) bool {
 		switch {
 		case how == strange, how == incomplete && len(head) > maxGot:
 			w.got = append(w.got[:0], head...)
+			w.q.score(false)
 			l.passOn(w, nil)
 			return false
 		case how == incomplete:
@@ -278,9 +317,7 @@ func (l *lane) take(w *wire, piece []byte) bool {
 func (w *wire) header(a answer) {
 	w.inBody, w.body, w.r.Status = true, a.body, a.status
 	w.reusable = !a.close && !w.fresh
-	if !w.q.simple.Load() {
-		w.q.simple.Store(true)
-	}
+	w.q.score(true)
 }
 
 // failed ends a request whose connection did.
@@ -301,7 +338,7 @@ func (l *lane) failed(w *wire, err error) {
 // end records w's request, and keeps its connection or closes it.
 func (l *lane) end(w *wire, keep bool) {
 	w.r.Done = l.clock.Now()
-	if l.aborted.Load() && w.r.Outcome != timeline.OK {
+	if l.aborted.Load() && w.r.Outcome.Dropped() {
 		w.r.Outcome, w.r.Hidden = timeline.Aborted, false
 	}
 	l.leave(w)
@@ -339,13 +376,8 @@ func (l *lane) newWire() *wire {
 	return w
 }
 
-// passOn hands over a request under way: unsent is yet to be sent of it, w.got has come of its answer. Later requests for
-// the same are handed over as a whole, unless lanes can read most answers to them: what a restart makes of a few must not
-// change how the rest is measured.
+// passOn hands over a request under way: unsent is yet to be sent of it, w.got has come of its answer.
 func (l *lane) passOn(w *wire, unsent []byte) {
-	if !w.q.simple.Load() {
-		w.q.slow.Store(true)
-	}
 	l.leave(w)
 	l.wires[w.fd] = nil
 	l.poller.remove(w.fd)
