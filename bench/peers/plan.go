@@ -25,7 +25,7 @@ func (o options) plan() plan {
 		}
 	}
 	return plan{
-		pairs: o.pairs, probe: 5 * time.Second, start: 5000, tolerance: 0.05, steady: 5 * time.Second,
+		pairs: o.pairs, probe: 5 * time.Second, start: 5000, tolerance: 0.1, steady: 5 * time.Second,
 		hold: time.Minute, stalled: 8 * time.Second, stall: 2 * time.Second,
 		recorded: 10 * time.Second, requests: 1_000_000,
 	}
